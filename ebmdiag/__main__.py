@@ -1,0 +1,5 @@
+"""``python -m ebmdiag``."""
+
+from ebmdiag.cli.main import run
+
+run()

@@ -1,0 +1,38 @@
+"""Options that mean the same in every command, defined once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+trace_argument: Decorator = click.argument(
+    "trace", type=click.Path(path_type=Path), metavar="TRACE"
+)
+json_option: Decorator = click.option(
+    "--json", "as_json", is_flag=True, help="Print the numbers as JSON to stdout; notes go to stderr."
+)
+force_option: Decorator = click.option("--force", is_flag=True, help="Replace an existing output.")
+from_option: Decorator = click.option(
+    "--from", "first", type=click.IntRange(min=1), metavar="STEP", help="Use rows from this step on."
+)
+until_option: Decorator = click.option(
+    "--until", "last", type=click.IntRange(min=1), metavar="STEP", help="Use rows up to this step, included."
+)
+
+
+def out_option(description: str, *, required: bool = False) -> Decorator:
+    """``-o/--out``, with what is written there."""
+    return click.option(
+        "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", required=required, help=description
+    )
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))

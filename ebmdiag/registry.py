@@ -1,0 +1,39 @@
+"""Finding recipes, analyses and commands: built-in and third-party ones alike, through entry points."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from ebmdiag.errors import EbmdiagError, UsageError
+from ebmdiag.names import nearest
+
+RECIPES = "ebmdiag.recipes"
+ANALYSES = "ebmdiag.analyses"
+COMMANDS = "ebmdiag.commands"
+
+
+@cache
+def registered(group: str) -> dict[str, EntryPoint]:
+    """The entry points of a group by name, in the order of their names."""
+    return {point.name: point for point in sorted(entry_points(group=group), key=lambda point: point.name)}
+
+
+def load(group: str, name: str) -> Any:
+    """Import what is registered under a name.
+
+    Raises:
+        UsageError: nothing is registered under it.
+        EbmdiagError: what is registered cannot be imported.
+    """
+    points = registered(group)
+    if name not in points:
+        kind = group.removeprefix("ebmdiag.").removesuffix("s").replace("analyse", "analysis")
+        raise UsageError(f"unknown {kind} '{name}'{nearest(name, points)} Known: {', '.join(points)}.")
+    try:
+        return points[name].load()
+    except (ImportError, AttributeError) as error:
+        raise EbmdiagError(
+            f"'{name}' is registered in {group} as {points[name].value}, but cannot be imported: {error}."
+        ) from error

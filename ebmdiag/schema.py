@@ -1,0 +1,70 @@
+"""The Arrow schema of a trace, made from the table of statistics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from ebmdiag.errors import TraceError, UsageError
+from ebmdiag.metadata import KEY, TraceMetadata
+from ebmdiag.statistics import BY_COLUMN, STATISTICS
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+def trace_schema(metadata: TraceMetadata, extra: Iterable[str] = ()) -> pa.Schema:
+    """All columns of :data:`~ebmdiag.statistics.STATISTICS`, then the user's own as nullable float64.
+
+    Raises:
+        UsageError: an extra column's name is not lower_snake_case or is taken.
+    """
+    known = [
+        pa.field(s.column, pa.type_for_alias(s.kind), nullable=not s.required, metadata=s.metadata())
+        for s in STATISTICS
+    ]
+    own = [pa.field(check_column_name(name), pa.float64()) for name in extra]
+    names = [field.name for field in own]
+    if len(set(names)) < len(names):
+        raise UsageError(f"extra columns must have different names, but are {', '.join(names)}.")
+    return pa.schema(known + own, metadata={KEY: metadata.to_bytes()})
+
+
+def check_column_name(name: str) -> str:
+    """The name itself, if it may name a column of the user's own."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"column name {name!r} must be lower_snake_case: a letter, then letters, digits, underscores (63 at most)."
+        )
+    if name in BY_COLUMN:
+        raise UsageError(f"column name {name!r} is one of the trace's own; choose another.")
+    return name
+
+
+def check_schema(schema: pa.Schema, where: str) -> TraceMetadata:
+    """Refuse a Parquet file that is not a trace, and hand over what it says of itself.
+
+    Raises:
+        TraceError: no ``ebmdiag`` metadata, a missing column, or a column of the wrong type.
+    """
+    raw = (schema.metadata or {}).get(KEY)
+    if raw is None:
+        raise TraceError(
+            f"{where} is a Parquet file but not a trace: it has no 'ebmdiag' metadata. "
+            "Write it with ebmdiag.TraceWriter, or export it as CSV and use 'ebmdiag import'."
+        )
+    for statistic in STATISTICS:
+        if statistic.column not in schema.names:
+            if statistic.required:
+                raise TraceError(f"{where}: the required column '{statistic.column}' is missing.")
+            continue
+        found = schema.field(statistic.column).type
+        if found != pa.type_for_alias(statistic.kind):
+            raise TraceError(
+                f"{where}: column '{statistic.column}' must be {statistic.kind}, but is {found}."
+            )
+    for field in schema:
+        if field.name not in BY_COLUMN and field.type != pa.float64():
+            raise TraceError(f"{where}: column '{field.name}' must be float64, but is {field.type}.")
+    return TraceMetadata.from_bytes(raw, where)

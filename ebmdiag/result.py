@@ -32,6 +32,11 @@ class Estimate:
         """No number at all, and why."""
         return cls(None, reliable=False, reason=reason)
 
+    @classmethod
+    def doubted(cls, value: float, doubt: str, *, low: float | None = None, high: float | None = None) -> Estimate:
+        """A number that is reliable if, and only if, ``doubt`` is empty."""
+        return cls(value, low, high, reliable=not doubt, reason=doubt)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; a non-finite bound becomes null."""
         return {

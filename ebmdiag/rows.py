@@ -99,9 +99,7 @@ def _deviation(energies: NDArray[np.float64]) -> float | None:
         return _finite(float(energies.std(ddof=1)))
 
 
-def _standardized(
-    difference: float, positive: NDArray[np.float64], negative: NDArray[np.float64]
-) -> float | None:
+def _standardized(difference: float, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float | None:
     """d in units of its sampling error; None where that error is 0 or undefined."""
     if min(positive.size, negative.size) < 2:
         return None

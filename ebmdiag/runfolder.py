@@ -78,10 +78,9 @@ class RunFolder:
         """Whether a trace, or any of its rows, is there."""
         return self.trace.exists() or any(self.parts.glob("part-*.parquet"))
 
-    def remove(self) -> None:
-        """Delete the run: only what a run writes, so that a user's own files in the folder stay."""
-        self.trace.unlink(missing_ok=True)
-        for path in (self.parts, self.checkpoints, self.samples, self.landscape):
+    def remove_extras(self) -> None:
+        """Delete what an earlier run left beside its trace; a user's own files in the folder stay."""
+        for path in (self.checkpoints, self.samples, self.landscape):
             if path.is_dir():
                 shutil.rmtree(path)
         for path in (self.recipe, self.environment):

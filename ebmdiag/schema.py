@@ -42,11 +42,27 @@ def check_column_name(name: str) -> str:
     return name
 
 
-def check_schema(schema: pa.Schema, where: str) -> TraceMetadata:
-    """Refuse a Parquet file that is not a trace, and hand over what it says of itself.
+def check_schema(schema: pa.Schema, where: str) -> None:
+    """Refuse a Parquet file that is not a trace.
 
     Raises:
         TraceError: no ``ebmdiag`` metadata, a missing column, or a column of the wrong type.
+    """
+    metadata_of(schema, where)
+    for statistic in STATISTICS:
+        if statistic.required and statistic.column not in schema.names:
+            raise TraceError(f"{where}: the required column '{statistic.column}' is missing.")
+    for field in schema:
+        kind = BY_COLUMN[field.name].kind if field.name in BY_COLUMN else "float64"
+        if field.type != pa.type_for_alias(kind):
+            raise TraceError(f"{where}: column '{field.name}' must be {kind}, but is {field.type}.")
+
+
+def metadata_of(schema: pa.Schema, where: str) -> TraceMetadata:
+    """What a trace says of itself.
+
+    Raises:
+        TraceError: it says nothing, or something that cannot be.
     """
     raw = (schema.metadata or {}).get(KEY)
     if raw is None:
@@ -54,17 +70,4 @@ def check_schema(schema: pa.Schema, where: str) -> TraceMetadata:
             f"{where} is a Parquet file but not a trace: it has no 'ebmdiag' metadata. "
             "Write it with ebmdiag.TraceWriter, or export it as CSV and use 'ebmdiag import'."
         )
-    for statistic in STATISTICS:
-        if statistic.column not in schema.names:
-            if statistic.required:
-                raise TraceError(f"{where}: the required column '{statistic.column}' is missing.")
-            continue
-        found = schema.field(statistic.column).type
-        if found != pa.type_for_alias(statistic.kind):
-            raise TraceError(
-                f"{where}: column '{statistic.column}' must be {statistic.kind}, but is {found}."
-            )
-    for field in schema:
-        if field.name not in BY_COLUMN and field.type != pa.float64():
-            raise TraceError(f"{where}: column '{field.name}' must be float64, but is {field.type}.")
     return TraceMetadata.from_bytes(raw, where)

@@ -21,7 +21,7 @@ from ebmdiag.errors import TraceError, UsageError
 from ebmdiag.metadata import TraceMetadata
 from ebmdiag.names import nearest
 from ebmdiag.runfolder import RunFolder
-from ebmdiag.schema import check_schema
+from ebmdiag.schema import check_schema, metadata_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,9 +53,7 @@ class Trace:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that hold at least one value."""
-        return tuple(
-            name for name in self.table.column_names if self.table.column(name).null_count < len(self)
-        )
+        return tuple(name for name in self.table.column_names if self.table.column(name).null_count < len(self))
 
     def series(self, column: str) -> NDArray[np.float64]:
         """One column as float64, shape (rows,), every value finite.
@@ -66,8 +64,7 @@ class Trace:
         """
         if column not in self.table.column_names:
             raise UsageError(
-                f"{self.path}: no column '{column}'{nearest(column, self.columns)} "
-                f"It has: {', '.join(self.columns)}."
+                f"{self.path}: no column '{column}'{nearest(column, self.columns)} It has: {', '.join(self.columns)}."
             )
         chunked = self.table.column(column)
         if len(self) and chunked.null_count == len(self):
@@ -173,7 +170,7 @@ def read_piece(path: Path, columns: list[str] | None = None) -> pa.Table:
         raise
     except (pa.ArrowException, OSError) as error:
         raise TraceError(
-            f"{path} cannot be read as Parquet: it is truncated, damaged or another kind of file ({_first_line(error)})."
+            f"{path} cannot be read as Parquet: truncated, damaged or another kind of file ({_first_line(error)})."
         ) from error
     missing = table.column("step").null_count
     if missing:
@@ -193,7 +190,7 @@ def _join(run: RunFolder, pieces: list[pa.Table]) -> Trace:
         kept.append(fresh)
         if fresh.num_rows:
             last = int(fresh.column("step")[-1].as_py())
-    metadata = check_schema(pieces[-1].schema, str(run.trace))
+    metadata = metadata_of(pieces[-1].schema, str(run.trace))
     if metadata.state == "running" and not is_being_written(run):
         metadata = metadata.with_state("interrupted", "the process that wrote this run is gone")
     table = pa.concat_tables([piece.replace_schema_metadata(None) for piece in kept], promote_options="default")

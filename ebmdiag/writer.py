@@ -126,9 +126,7 @@ class TraceWriter:
         """Append a row made by :func:`ebmdiag.iteration_row` from the raw energies F and the mean ‖∇F‖."""
         from ebmdiag.rows import iteration_row
 
-        self.append(
-            iteration_row(step, gradient_norm=float(gradient_norm), epsilon=self.metadata.epsilon, **values)
-        )
+        self.append(iteration_row(step, gradient_norm=float(gradient_norm), epsilon=self.metadata.epsilon, **values))
 
     def append(self, row: Mapping[str, float | int | None]) -> None:
         """Add one row; ``elapsed_s`` is filled in when it is missing.
@@ -153,9 +151,7 @@ class TraceWriter:
         if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 1:
             raise TraceError(f"{self.path}: 'step' must be a whole number from 1, but is {step!r}.")
         if step <= self.last_step and step not in self._recorded:
-            raise TraceError(
-                f"{self.path}: steps must increase, but step {step} comes after step {self.last_step}."
-            )
+            raise TraceError(f"{self.path}: steps must increase, but step {step} comes after step {self.last_step}.")
         return int(step)
 
     def _check(self, row: Mapping[str, float | int | None], step: int) -> None:
@@ -170,7 +166,9 @@ class TraceWriter:
             try:
                 number = float(value)
             except (TypeError, ValueError) as error:
-                raise TraceError(f"{self.path}: column '{name}' at step {step} must be a number, but is {value!r}.") from error
+                raise TraceError(
+                    f"{self.path}: column '{name}' at step {step} must be a number, but is {value!r}."
+                ) from error
             if not math.isfinite(number):
                 self._diverge(name, number, step)
         for name, statistic in BY_COLUMN.items():

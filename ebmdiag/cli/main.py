@@ -95,7 +95,9 @@ def call(arguments: list[str] | None = None) -> int:
         _say("interrupted.")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of the pipe has left: nothing to say
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the reader of the pipe has left: nothing to say
         return 0
     except OSError as error:
         _say(f"{error.filename or 'the operating system'}: {error.strerror or error}.")

@@ -1,0 +1,88 @@
+"""The autocorrelation of columns, in words and in a picture."""
+
+from __future__ import annotations
+
+from ebmdiag.analysis import Drawing
+from ebmdiag.result import Result, Table
+from ebmdiag.statistics import BY_COLUMN
+from ebmdiag.terminal import columns, number
+from ebmdiag_analyses.lags import footnotes, heading, lag_lines, lag_unit, plot_lags
+
+
+def text(result: Result) -> list[str]:
+    """Values, bands and bars by lag, then the estimates and notes."""
+    defined = {
+        name: table for name, table in result.tables.items() if result.estimates[f"{name}:lag1"].value is not None
+    }
+    level = f"* outside the {result.settings['level']:.0%} band around 0 (Bartlett)"
+    return [
+        f"{heading(result)}, {result.settings['convention']} convention",
+        "",
+        *([*lag_lines(defined), "", level, ""] if defined else []),
+        *_estimate_lines(result),
+        "",
+        *footnotes(result),
+    ]
+
+
+def _estimate_lines(result: Result) -> list[str]:
+    header = ["", "lag 1", "minimum", "at lag", f"sum to {result.settings['max_lag']}", "Ljung-Box p"]
+    keys = ("lag1", "minimum", "minimum_lag", "sum", "ljung_box_p")
+    rows = [
+        [name, *(_cell(key, result.estimates[f"{name}:{key}"].value) for key in keys)]
+        for name in result.settings["columns"]
+    ]
+    return columns(header, rows)
+
+
+def _cell(key: str, value: float | None) -> str:
+    """A p-value may be smaller than any float64: it is not 0."""
+    return "< 1e-300" if key == "ljung_box_p" and value == 0 else number(value, 3)
+
+
+def draw(result: Result) -> list[Drawing]:
+    """One figure with a panel for each column."""
+    from ebmdiag.report.style import SERIES, house_style, panels
+
+    names = list(result.tables)
+    with house_style():
+        figure, axes = panels(-(-len(names) // 2), min(2, len(names)))
+        for panel in axes[len(names) :]:
+            panel.set_axis_off()
+        for place, (name, table) in enumerate(result.tables.items()):
+            panel = axes[place]
+            panel.set_title(_panel_title(name))
+            panel.set_xlabel(f"lag ({lag_unit(result.settings)})")
+            reason = result.estimates[f"{name}:lag1"]
+            if reason.value is None:
+                panel.text(0.5, 0.5, reason.reason, ha="center", transform=panel.transAxes, wrap=True)
+                continue
+            colour = SERIES[min(place, 1)]
+            later = Table(table.title, {key: values[1:] for key, values in table.columns.items()})
+            plot_lags(panel, later, [colour] * len(later))
+        axes[0].set_ylabel("autocorrelation")
+    return [Drawing("acf", figure, _caption(result), _alternative(result))]
+
+
+def _panel_title(name: str) -> str:
+    known = BY_COLUMN.get(name)
+    return f"{name}: {known.title}" if known else name
+
+
+def _caption(result: Result) -> str:
+    return (
+        f"Autocorrelation over {result.rows} rows ({result.settings['convention']} convention). Grey: "
+        f"{result.settings['level']:.0%} band around 0 (Bartlett); filled points lie outside. Lag 0 is left out."
+    )
+
+
+def _alternative(result: Result) -> str:
+    said = []
+    for name in result.settings["columns"]:
+        low, lag = result.estimates[f"{name}:minimum"], result.estimates[f"{name}:minimum_lag"]
+        first = number(result.estimates[f"{name}:lag1"].value, 3)
+        if low.value is None:
+            said.append(f"{name}: {low.reason}")
+        else:
+            said.append(f"{name}: {first} at lag 1, lowest {number(low.value, 3)} at lag {number(lag.value)}")
+    return f"Stem plot of autocorrelation by lag. {'; '.join(said)}."

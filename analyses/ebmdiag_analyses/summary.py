@@ -1,0 +1,196 @@
+"""What is in a trace: for each column its mean with an honest error, its spread and its ends.
+
+The error of a mean takes the column's autocorrelation into account (ebmdiag.numerics.mean); tau, the integrated
+autocorrelation time, says how many rows are worth one independent one. A number from fewer than 50 tau is marked.
+The whole trace is used, its beginning too: choose the settled part with --from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ebmdiag.analysis import Analysis
+from ebmdiag.errors import TraceError
+from ebmdiag.numerics.bands import quantile
+from ebmdiag.numerics.mean import Mean, mean_and_deviation, mean_with_error
+from ebmdiag.result import Estimate, Finding, Result, Table
+from ebmdiag.statistics import PAPER
+from ebmdiag_analyses.conventions import check_different, check_level
+from ebmdiag_analyses.selection import row_notes, span
+from ebmdiag_analyses.summary_view import draw, text
+
+if TYPE_CHECKING:
+    from ebmdiag.trace import Trace
+
+Series = NDArray[np.float64]
+
+SET_BY_THE_RUN = ("step", "elapsed_s", "learning_rate")  # not measured: a mean of them says nothing
+_DRAWN = 2
+_BINS = 240
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which columns, and the level of their intervals.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+
+    columns: tuple[str, ...] = field(
+        default=(),
+        metadata={"name": "column", "help": "Column; may be repeated. Default: all that are measured."},
+    )
+    level: float = field(default=0.95, metadata={"help": "Level of the interval, between 0 and 1."})
+
+    def __post_init__(self) -> None:
+        check_different("column", self.columns)
+        check_level(self.level)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When the mean of d_s_t counts as away from 0."""
+
+    errors: float = 3.0  # standard errors; beyond chance
+    share: float = 0.2  # of its standard deviation: smaller differences are real perhaps, but do not matter
+
+
+LIMITS = Limits()
+
+
+def analyse(trace: Trace, options: Options) -> Result:
+    """Mean, error, spread and ends of each column.
+
+    Estimates, for each column c: ``c:mean`` with its interval, ``c:error``, ``c:tau``, ``c:sd`` (divisor n),
+    ``c:min``, ``c:max``, ``c:first``, ``c:last``. Tables: ``series:c`` for the first two columns, at most 240
+    bins of rows with the lowest, mean and highest value of each.
+
+    Raises:
+        UsageError: a column that was asked for is not there.
+        TraceError: a column that was asked for has gaps or values that are not finite.
+    """
+    series, notes = _series(trace, options)
+    estimates = {
+        f"{name}:{key}": value for name, x in series.items() for key, value in _estimates(x, options.level).items()
+    }
+    tables = {f"series:{name}": _bins(name, trace.steps, series[name]) for name in list(series)[:_DRAWN]}
+    settings = {"columns": list(series), "level": options.level, **span(trace)}
+    return Result("summary", trace.name, len(trace), settings, estimates, tables, (*row_notes(trace), *notes))
+
+
+def _series(trace: Trace, options: Options) -> tuple[dict[str, Series], list[str]]:
+    if options.columns:
+        return {name: trace.series(name) for name in options.columns}, []
+    series: dict[str, Series] = {}
+    gaps: list[str] = []
+    for name in [name for name in _ordered(trace.columns) if name not in SET_BY_THE_RUN]:
+        try:
+            series[name] = trace.series(name)
+        except TraceError:
+            gaps.append(name)
+    notes = [f"left out, since values are missing or not finite: {', '.join(gaps)}."] if gaps else []
+    return series, notes
+
+
+def _ordered(names: tuple[str, ...]) -> list[str]:
+    """d_s_t and r_t first: they are what the paper looks at."""
+    first = [name for name in ("d_s_t", "r_t") if name in names]
+    return first + [name for name in names if name not in first]
+
+
+_KEYS = ("mean", "error", "tau", "sd", "min", "max", "first", "last")
+
+
+def _estimates(x: Series, level: float) -> dict[str, Estimate]:
+    if not len(x):
+        return dict.fromkeys(_KEYS, Estimate.undefined("there are no rows"))
+    mean = mean_with_error(x)
+    plain = {"min": x.min(), "max": x.max(), "first": x[0], "last": x[-1]}
+    return {
+        **_mean_estimates(mean, level),
+        **{key: Estimate(float(value)) for key, value in plain.items()},
+    }
+
+
+def _mean_estimates(mean: Mean, level: float) -> dict[str, Estimate]:
+    constant = mean.error == 0
+    doubt = "" if constant else mean.reason
+    half = quantile(level) * mean.error
+    known = {
+        "mean": Estimate.doubted(mean.value, doubt, low=mean.value - half, high=mean.value + half),
+        "sd": Estimate.doubted(mean.deviation, doubt),
+        "error": Estimate.doubted(mean.error, doubt),
+        "tau": Estimate.doubted(mean.autocorrelation_time, doubt),
+    }
+    if np.isnan(mean.error):
+        known["mean"] = Estimate.doubted(mean.value, doubt)
+        known["error"] = Estimate.undefined(mean.reason)
+    if np.isnan(mean.autocorrelation_time):
+        known["tau"] = Estimate.undefined(mean.reason)
+    return known
+
+
+def _bins(name: str, steps: NDArray[np.int64], x: Series) -> Table:
+    """Shares of consecutive rows with their lowest, mean and highest value: spikes survive the thinning."""
+    bounds = np.linspace(0, len(x), min(_BINS, len(x)) + 1).astype(np.int64)
+    shares = [x[low:high] for low, high in pairwise(bounds)]
+    return Table(
+        f"{name} over the run",
+        {
+            "step": steps[bounds[1:] - 1],
+            "low": np.array([share.min() for share in shares]),
+            "mean": np.array([mean_and_deviation(share)[0] for share in shares]),
+            "high": np.array([share.max() for share in shares]),
+        },
+    )
+
+
+def judge(result: Result, limits: Limits = LIMITS) -> list[Finding]:
+    """Whether the mean of d_s_t differs from 0, beyond chance and enough to matter."""
+    mean = result.estimates.get("d_s_t:mean")
+    if mean is None or mean.value is None:
+        return []
+    error, deviation = result.estimates["d_s_t:error"].value, result.estimates["d_s_t:sd"].value
+    if not mean.reliable or not error or not deviation:
+        statement = f"the mean of d_s_t is {mean.value:.4g}; it is not judged: {mean.reason or 'd is constant'}."
+        return [Finding("mean-difference", "info", statement, mean.value)]
+    errors, share = abs(mean.value) / error, abs(mean.value) / deviation
+    seen = f"the mean of d_s_t is {mean.value:.4g} ± {error:.2g}: {errors:.1f} errors, {share:.2f} sd from 0"
+    if errors > limits.errors and share > limits.share:
+        kind = "expansion" if mean.value < 0 else "contraction"
+        return [
+            Finding(
+                "mean-difference",
+                "warning",
+                f"d_s_t does not balance, {kind} prevails: {seen}.",
+                share,
+                limits.share,
+                "Leave out the beginning with --from; if it stays, the run has not settled: train on.",
+                f"{PAPER}, section 3; limit: this project's first proposal",
+            )
+        ]
+    return [Finding("mean-difference", "info", f"{seen}.", share, limits.share, source=PAPER)]
+
+
+def columns(options: Options) -> list[str] | None:
+    """What ``analyse`` reads."""
+    return list(options.columns) or None
+
+
+ANALYSIS = Analysis(
+    name="summary",
+    title="Summary",
+    summary="Mean, error, spread and autocorrelation time of each column.",
+    options=Options,
+    analyse=analyse,
+    judge=judge,
+    text=text,
+    draw=draw,
+    columns=columns,
+)

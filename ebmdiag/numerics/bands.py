@@ -1,0 +1,96 @@
+"""How far a sample correlation strays from 0 by chance when there is nothing to see.
+
+Autocorrelation. If the series is a moving average of order k - 1 (as far as its earlier lags show), then
+    Var(rho_k) ≈ (1 + 2 sum_{0<i<k} rho_i²) / n              (Bartlett 1946, J. R. Stat. Soc. Suppl. 8:27).
+
+Cross-correlation. If x and y are independent, each with its own autocorrelation, then at every lag
+    Var(c_k) ≈ (1/n) sum_j rho_x(j) rho_y(j),  j = -∞ … ∞    (Bartlett 1935, J. R. Stat. Soc. 98:536).
+The familiar 1/√n holds only if one of the two is white. The sum is cut where it no longer grows, at the
+smallest
+    M >= 5 (1 + 2 sum_{0<j<=M} |rho_x(j) rho_y(j)|),
+Sokal's window (1997, "Monte Carlo methods in statistical mechanics") on the absolute products, so that
+alternating signs cannot close it at once. Measured sizes: docs/correlation.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ebmdiag.numerics.correlation import autocorrelation
+from ebmdiag.numerics.scaling import Series, checked
+
+_SOKAL = 5.0
+_SMALLEST_SUM = 0.05  # the true sum is a spectral overlap, hence positive; an estimate below this is noise
+
+
+@dataclass(frozen=True)
+class WindowedSum:
+    """1 + 2 sum_{0<j<=window} of a product of correlations; ``closed``: the window ended within the lags."""
+
+    value: float
+    window: int
+    closed: bool
+
+
+def windowed_sum(products: Series) -> WindowedSum:
+    """Sum a product of two autocorrelations, lags 0 … K, shape (K + 1,), under an automatic window."""
+    lags = np.arange(1, len(products))
+    reach = 1 + 2 * np.cumsum(np.abs(products[1:]))
+    wide = np.flatnonzero(lags >= _SOKAL * reach)
+    window = int(lags[wide[0]]) if len(wide) else len(products) - 1
+    total = 1 + 2 * float(products[1 : window + 1].sum())
+    return WindowedSum(max(total, _SMALLEST_SUM), window, bool(len(wide)))
+
+
+def all_lags(x: ArrayLike) -> Series:
+    """Centred autocorrelation at lags 0 … rows // 2: all that a memory can be judged from."""
+    values = checked(x)
+    return autocorrelation(values, len(values) // 2)
+
+
+def bartlett_errors(rho: Series, rows: int) -> Series:
+    """Standard error of rho_k without memory beyond lag k - 1, shape of ``rho``; NaN at lag 0."""
+    errors = np.full(len(rho), np.nan)
+    seen = np.concatenate(([0.0], np.cumsum(rho[1:-1] ** 2))) if len(rho) > 1 else np.zeros(0)
+    errors[1:] = np.sqrt((1 + 2 * seen) / max(rows, 1))
+    return errors
+
+
+@dataclass(frozen=True)
+class IndependenceError:
+    """Standard error of a cross-correlation of independent series; ``reason``: why not to trust it, or empty."""
+
+    value: float
+    reason: str
+
+
+def independence_error(x: ArrayLike, y: ArrayLike) -> IndependenceError:
+    """Standard error of the (centred) cross-correlation at any lag if ``x`` and ``y`` are independent.
+
+    NaN if a series is constant or shorter than 4 rows.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    first, second = all_lags(x), all_lags(y)
+    rows = len(checked(x))
+    if not len(first) or np.isnan(first[0]) or np.isnan(second[0]):
+        return IndependenceError(np.nan, "a series is constant or too short")
+    overlap = windowed_sum(first * second)
+    reason = "" if overlap.closed else f"the series remember for longer than {rows} rows can show"
+    return IndependenceError(float(np.sqrt(overlap.value / rows)), reason)
+
+
+def quantile(level: float) -> float:
+    """The z of a two-sided normal interval: 1.96 for 0.95.
+
+    Example:
+        >>> round(quantile(0.95), 4)
+        1.96
+    """
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf((1 + level) / 2)

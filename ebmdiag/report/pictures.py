@@ -1,0 +1,175 @@
+"""What lies in a run's folder for the report: image grids and landscapes, read as a stranger's files.
+
+Only regular files of the agreed names, up to a size limit, that are what they claim to be; anything else becomes
+a note. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ebmdiag.errors import DataError
+
+Floats = NDArray[np.float64]
+Loaded = TypeVar("Loaded")
+
+MOST_IMAGES = 6
+MOST_LANDSCAPES = 3
+LARGEST_IMAGE = 2 * 1024**2
+LARGEST_LANDSCAPE = 64 * 1024**2  # unpacked
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_LONGEST_GRID = 1024
+_STEP = re.compile(r"step_(\d{1,15})")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file as it is, and what its header says."""
+
+    step: int
+    content: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """A two-dimensional energy beside the truth.
+
+    Attributes:
+        grid: coordinates along both axes, shape (G,), increasing.
+        log_true, energy: log density of the data and U, shape (G, G); row = x1, column = x0.
+        samples: short-run samples, shape (M, 2).
+    """
+
+    step: int
+    grid: Floats
+    log_true: Floats
+    energy: Floats
+    samples: Floats
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The chosen files of one folder, and why some are not shown."""
+
+    images: tuple[Picture, ...] = ()
+    landscapes: tuple[Landscape, ...] = ()
+    notes: tuple[str, ...] = ()
+    files: int = 0
+
+
+def read_pictures(folder: Path) -> Folder:
+    """The first, the last and some in between of ``step_*.png``."""
+    images, notes, files = _read(folder, "png", MOST_IMAGES, read_png)
+    return Folder(images=images, notes=notes, files=files)
+
+
+def read_landscapes(folder: Path) -> Folder:
+    """The first, the last and some in between of ``step_*.npz``."""
+    landscapes, notes, files = _read(folder, "npz", MOST_LANDSCAPES, read_landscape)
+    return Folder(landscapes=landscapes, notes=notes, files=files)
+
+
+def _read(
+    folder: Path, ending: str, most: int, load: Callable[[Path, int], Loaded]
+) -> tuple[tuple[Loaded, ...], tuple[str, ...], int]:
+    found = sorted(
+        (int(match[1]), path)
+        for path in folder.glob(f"step_*.{ending}")
+        if (match := _STEP.fullmatch(path.stem)) and path.is_file()
+    )
+    chosen = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int)) if found else []
+    loaded: list[Loaded] = []
+    notes: list[str] = []
+    for place in chosen:
+        step, path = found[place]
+        try:
+            loaded.append(load(path, step))
+        except DataError as error:
+            notes.append(str(error))
+    return tuple(loaded), tuple(notes), len(found)
+
+
+def read_png(path: Path, step: int) -> Picture:
+    """A PNG file, checked as far as its signature, header and size.
+
+    Raises:
+        DataError: it is too large or no PNG.
+    """
+    try:
+        if path.stat().st_size > LARGEST_IMAGE:
+            raise DataError(f"{path.name} is larger than {LARGEST_IMAGE // 1024**2} MB and is not shown.")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    if not content.startswith(_SIGNATURE) or content[12:16] != b"IHDR" or len(content) < 33:
+        raise DataError(f"{path.name} is not a PNG file and is not shown.")
+    width, height = struct.unpack(">II", content[16:24])
+    if not (0 < width <= 20_000 and 0 < height <= 20_000) or b"IEND" not in content[-12:]:
+        raise DataError(f"{path.name} is a damaged PNG file and is not shown.")
+    return Picture(step, content, width, height)
+
+
+def read_landscape(path: Path, step: int) -> Landscape:
+    """A landscape, checked for names, shapes and finite values.
+
+    Raises:
+        DataError: it cannot be read, or does not hold what it should.
+    """
+    try:
+        arrays = _arrays(path)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise DataError(f"{path.name} cannot be read as a landscape and is not shown ({reason}).") from error
+    _check_shapes(path, arrays)
+    step = int(arrays["step"]) if arrays["step"].shape == () else step
+    grid, log_true, energy, samples = (arrays[name].astype(np.float64) for name in _NAMES)
+    if not (np.isfinite(grid).all() and np.isfinite(energy).all() and np.isfinite(samples).all()):
+        raise DataError(f"{path.name}: the landscape holds values that are not finite and is not shown.")
+    if np.isnan(log_true).any() or not np.isfinite(log_true.max()):
+        raise DataError(f"{path.name}: log_true must be finite or minus infinity; it is not shown.")
+    return Landscape(step, grid, log_true, energy, samples)
+
+
+_NAMES = ("grid", "log_true", "energy", "samples")
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > LARGEST_LANDSCAPE:
+        raise ValueError(f"{unpacked} bytes unpacked, {LARGEST_LANDSCAPE} at most")
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: np.asarray(archive[name]) for name in (*_NAMES, "step")}
+    if any(array.dtype.kind not in "fiu" for array in arrays.values()):
+        raise ValueError("arrays must hold numbers")
+    return arrays
+
+
+def _check_shapes(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    points = arrays["grid"].shape
+    square = len(points) == 1 and 2 <= points[0] <= _LONGEST_GRID
+    samples = arrays["samples"].shape
+    if not (
+        square
+        and arrays["log_true"].shape == arrays["energy"].shape == points * 2
+        and len(samples) == 2
+        and samples[1] == 2
+        and arrays["step"].size == 1
+    ):
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise DataError(f"{path.name}: the shapes do not belong to a landscape ({shapes}); it is not shown.")
+    if not (np.diff(arrays["grid"]) > 0).all():
+        raise DataError(f"{path.name}: the grid does not increase; it is not shown.")

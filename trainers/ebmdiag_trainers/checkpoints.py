@@ -1,0 +1,136 @@
+"""Saving and restoring the whole state of a run, bit for bit.
+
+A checkpoint is a ``torch.save`` of plain containers and tensors and is loaded with ``weights_only=True``, since
+checkpoints come from strangers too. It is written beside its place and renamed, so a half-written one is never seen.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ebmdiag.errors import CheckpointError
+from ebmdiag.files import replacing
+from ebmdiag_trainers.training import State
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds: the recipe that it belongs to, and the state as plain values."""
+
+    path: Path
+    recipe: dict[str, Any]
+    values: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Iterations done when it was saved."""
+        return int(self.values["step"])
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """``step_0000000030.pt`` in the folder."""
+    return folder / f"step_{step:010d}.pt"
+
+
+def checkpoint_paths(folder: Path) -> list[Path]:
+    """All checkpoints, oldest first."""
+    return sorted(folder.glob("step_*.pt"))
+
+
+def save_checkpoint(path: Path, state: State, recipe: dict[str, Any]) -> None:
+    """Write the state.
+
+    Raises:
+        WriteError: the operating system refused; nothing half-written is left.
+    """
+    values = {
+        "format": FORMAT,
+        "recipe": json.dumps(recipe),
+        "step": state.step,
+        "net": state.net.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "bank": state.bank,
+        "data_generator": state.data_generator.get_state(),
+        "chain_generator": state.chain_generator.get_state(),
+    }
+    with replacing(path) as beside, beside.open("wb") as handle:
+        try:
+            torch.save(values, handle)
+        except RuntimeError as error:  # torch hides the operating system's error behind its own
+            raise _as_os_error(error) from error
+
+
+def _as_os_error(error: RuntimeError) -> Exception:
+    cause = error.__cause__ or error.__context__
+    return cause if isinstance(cause, OSError) else error
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint's plain values.
+
+    Raises:
+        CheckpointError: missing, damaged, of another kind, or holding anything but plain values and tensors.
+    """
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}.") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint: damaged, or not one of ours. "
+            "Delete it to resume from the one before."
+        ) from error
+    needed = {"format", "recipe", "step", "net", "optimizer", "bank", "data_generator", "chain_generator"}
+    if not isinstance(values, dict) or not needed <= values.keys():
+        raise CheckpointError(f"{path} is not a checkpoint of ebmdiag: it lacks some of {', '.join(sorted(needed))}.")
+    if values["format"] != FORMAT:
+        raise CheckpointError(f"{path} has checkpoint format {values['format']}, this ebmdiag reads {FORMAT}.")
+    return Checkpoint(path, json.loads(values["recipe"]), values)
+
+
+def restore(state: State, checkpoint: Checkpoint) -> None:
+    """Overwrite a fresh state with the checkpoint's.
+
+    Raises:
+        CheckpointError: the shapes do not fit this recipe's net, optimizer or bank.
+    """
+    values = checkpoint.values
+    try:
+        state.net.load_state_dict(values["net"])
+        state.optimizer.load_state_dict(values["optimizer"])
+        state.set_generator_states((values["data_generator"], values["chain_generator"]))
+        if (state.bank is None) != (values["bank"] is None):
+            raise ValueError("one of the two has no bank of chains")
+        if state.bank is not None:
+            state.bank.copy_(values["bank"])
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint.path} does not fit this run: {error}.") from error
+    state.step = checkpoint.step
+
+
+def load_weights(net: torch.nn.Module, path: Path) -> None:
+    """Load a net's parameters from one of our checkpoints or from a bare state dict (a published ``.pth``).
+
+    Raises:
+        CheckpointError: missing, damaged, or of another net.
+    """
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}.") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} cannot be read as weights: damaged, or more than plain tensors.") from error
+    weights = values["net"] if isinstance(values, dict) and "net" in values else values
+    try:
+        net.load_state_dict(weights)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        first = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} does not fit {type(net).__name__}: {first}") from error

@@ -1,0 +1,124 @@
+"""``ebmdiag train``: a recipe, from the first iteration or from where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ebmdiag.cli.options import force_option
+
+if TYPE_CHECKING:
+    from ebmdiag_trainers.recipe import Recipe
+
+
+@click.command()
+@click.argument("recipe", metavar="RECIPE")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Iterations (training.iterations).")
+@click.option("--data", "data_path", type=click.Path(path_type=Path), help="Archive, folder or file of the data.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="The trace  [default: runs/….parquet]"
+)
+@click.option("--set", "settings", multiple=True, metavar="TABLE.KEY=VALUE", help="Override one key of the recipe.")
+@click.option("--seed", type=click.IntRange(min=0), help="All random numbers follow from it (training.seed).")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--resume", is_flag=True, help="Go on, exactly, where the run stopped.")
+@force_option
+@click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no closing words.")
+def train(
+    recipe: str,
+    steps: int | None,
+    data_path: Path | None,
+    out: Path | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    device: str,
+    resume: bool,
+    force: bool,
+    dry_run: bool,
+    quiet: bool,
+) -> int:
+    """Train RECIPE (a name from 'ebmdiag recipes list', or a TOML file) and write its trace.
+
+    \b
+    ebmdiag train rings --steps 1000
+    ebmdiag train flowers --data 102flowers.tgz
+    ebmdiag train rings --resume                 go on after Ctrl-C or a crash
+    """
+    from ebmdiag.errors import DivergenceError, UsageError
+    from ebmdiag_trainers.recipe import load_recipe
+
+    if resume and force:
+        raise UsageError("--resume goes on with a run and --force replaces it; give one of them.")
+    resolved = load_recipe(recipe, [*settings, *_shorthands(steps, data_path, seed)])
+    if dry_run:
+        _print(resolved)
+        return 0
+    session = _session(resolved, out, device, resume=resume, force=force, quiet=quiet)
+    trace = session.place.trace
+    try:
+        state = session.train()
+    except KeyboardInterrupt:
+        click.echo(f"ebmdiag: interrupted; {trace} is saved. Add --resume to go on.", err=True)
+        return 130
+    except DivergenceError as error:
+        error.add_note(f"The trace up to there is kept in {trace}; look at it with 'ebmdiag report {trace}'.")
+        raise
+    if not quiet:
+        click.echo(f"{trace}: {state.step} iterations. Next: ebmdiag report {trace}", err=True)
+    return 0
+
+
+def _shorthands(steps: int | None, data_path: Path | None, seed: int | None) -> list[str]:
+    """Options that are settings by another name; they win over --set."""
+    given = []
+    if steps is not None:
+        given.append(f"training.iterations={steps}")
+    if seed is not None:
+        given.append(f"training.seed={seed}")
+    if data_path is not None:
+        given.append(f"data.path={_quoted(str(data_path.resolve()))}")
+    return given
+
+
+def _quoted(text: str) -> str:
+    """A TOML string."""
+    import json
+
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _print(recipe: Recipe) -> None:
+    import tomli_w
+
+    click.echo(tomli_w.dumps(recipe.to_tables()), nl=False)
+
+
+def _session(recipe: Recipe, out: Path | None, device: str, *, resume: bool, force: bool, quiet: bool) -> Session:
+    from ebmdiag.runfolder import RunFolder
+    from ebmdiag_trainers.data import load_dataset
+    from ebmdiag_trainers.environment import choose_device
+    from ebmdiag_trainers.session import Session
+    from ebmdiag_trainers.training import Algorithm
+
+    place = RunFolder.of(out or Path("runs") / f"{recipe.training.output or recipe.name}.parquet")
+    dataset = load_dataset(
+        recipe.data.source,
+        path=Path(recipe.data.path) if recipe.data.path else None,
+        channels=recipe.data.channels,
+        progress=not quiet,
+    )
+    return Session(
+        Algorithm.of(recipe, dataset, choose_device(device)),
+        place,
+        force=force,
+        resume=resume,
+        quiet=quiet,
+        say=lambda text: None if quiet else click.echo(text, err=True),
+    )
+
+
+if TYPE_CHECKING:
+    from ebmdiag_trainers.session import Session

@@ -1,0 +1,126 @@
+"""The reference engine: a plain loop with automatic differentiation, for any net on any device.
+
+The Metropolis log-ratio of the step x → x' on U = F / T, T = ε²/2, with g = ∇U (Roberts and Tweedie 1996,
+Bernoulli 2:341; written so that the Gaussian proposal densities cancel):
+
+    log r = -[U' - U - (x' - x)·(g + g') / 2] + (ε²/8) (‖g‖² - ‖g'‖²)
+          = ( -[F' - F - (x' - x)·(G + G') / 2] + (‖G‖² - ‖G'‖²) / 4 ) / T
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ebmdiag.rows import temperature
+from ebmdiag_trainers.engines.contract import Chain, PathSums
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A state with its energy and gradient, and the scalars that both neighbouring steps need."""
+
+    x: Tensor
+    energy: Tensor
+    gradient: Tensor
+    gradient_squared: Tensor
+
+
+def run_reference(
+    net: nn.Module,
+    start: Tensor,
+    steps: int,
+    epsilon: float,
+    generator: torch.Generator,
+    noise: Tensor | None = None,
+) -> Chain:
+    """Run L Langevin steps; see :class:`~ebmdiag_trainers.engines.contract.Engine`."""
+    if steps < 1:
+        raise ValueError(f"a chain needs at least 1 step, but got {steps}")
+    sums = _Sums(steps, start)
+    point = _evaluate(net, start.detach())
+    first_energy = point.energy.double()
+    for step in range(steps):
+        z = _draw(start, generator) if noise is None else noise[step]
+        move = epsilon * z - point.gradient
+        end = point.x + move
+        sums.add_step(step, point, move)
+        if step < steps - 1:
+            after = _evaluate(net, end)
+            sums.add_transition(step, point, after, move, z, epsilon)
+            point = after
+    return Chain(end, sums.finish(first_energy, end - start))
+
+
+def _draw(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
+def _evaluate(net: nn.Module, x: Tensor) -> _Point:
+    x = x.detach().requires_grad_()
+    energy = net(x)
+    (gradient,) = torch.autograd.grad(energy.sum(), x)
+    return _Point(x.detach(), energy.detach(), gradient, _dot(gradient, gradient))
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Inner product over all but the first axis, shape (B,)."""
+    return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+
+
+class _Sums:
+    """Accumulates :class:`PathSums` in float64."""
+
+    def __init__(self, steps: int, like: Tensor) -> None:
+        self.steps = steps
+        self.tail = steps // 2
+        zero = torch.zeros(like.shape[0], dtype=torch.float64, device=like.device)
+        self.gradient_norm, self.step_norm = zero.clone(), zero.clone()
+        self.gradient_squared, self.position_gradient = zero.clone(), zero.clone()
+        self.next_gradient_squared, self.noise_gradient = zero.clone(), zero.clone()
+        self.log_ratio, self.log_ratio_squared, self.acceptance = zero.clone(), zero.clone(), zero.clone()
+
+    def add_step(self, step: int, point: _Point, move: Tensor) -> None:
+        self.gradient_norm += point.gradient_squared.sqrt()
+        self.step_norm += _dot(move, move).sqrt()
+        if step >= self.tail:
+            self.gradient_squared += point.gradient_squared
+            self.position_gradient += _dot(point.x, point.gradient)
+
+    def add_transition(self, step: int, before: _Point, after: _Point, move: Tensor, z: Tensor, epsilon: float) -> None:
+        if step < self.tail:
+            return
+        self.next_gradient_squared += after.gradient_squared
+        self.noise_gradient += _dot(z, after.gradient - before.gradient)
+        if epsilon > 0:
+            ratio = _log_ratio(before, after, move) / temperature(epsilon)
+            self.log_ratio += ratio
+            self.log_ratio_squared += ratio.square()
+            self.acceptance += ratio.clamp(max=0.0).exp()
+
+    def finish(self, first_energy: Tensor, displacement: Tensor) -> PathSums:
+        return PathSums(
+            steps=self.steps,
+            tail_steps=self.steps - self.tail,
+            tail_transitions=self.steps - 1 - self.tail,
+            first_energy=first_energy,
+            gradient_norm=self.gradient_norm,
+            step_norm=self.step_norm,
+            displacement_squared=_dot(displacement, displacement).double(),
+            tail_gradient_squared=self.gradient_squared,
+            tail_position_gradient=self.position_gradient,
+            tail_next_gradient_squared=self.next_gradient_squared,
+            tail_noise_gradient=self.noise_gradient,
+            tail_log_ratio=self.log_ratio,
+            tail_log_ratio_squared=self.log_ratio_squared,
+            tail_acceptance=self.acceptance,
+        )
+
+
+def _log_ratio(before: _Point, after: _Point, move: Tensor) -> Tensor:
+    """T log r per chain, shape (B,), float64: differences of energies lose digits in float32."""
+    mean_slope = _dot(move, before.gradient + after.gradient) / 2
+    change = after.energy.double() - before.energy.double() - mean_slope
+    return -change + (before.gradient_squared.double() - after.gradient_squared.double()) / 4

@@ -1,0 +1,53 @@
+"""What a run was made with: versions, device, code, for the trace's metadata and ``environment.json``."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version
+
+import torch
+
+from ebmdiag.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto``: a GPU if there is one.
+
+    Raises:
+        UsageError: cuda is asked for and absent.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: PyTorch sees no CUDA device here; use --device cpu or auto.")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def describe_device(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads, {platform.machine()})"
+
+
+def versions() -> dict[str, str]:
+    """Versions that can change a number."""
+    return {"python": platform.python_version()} | {
+        name: version(name) for name in ("ebmdiag", "torch", "numpy", "pyarrow")
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the current folder; None outside a repository."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None

@@ -1,0 +1,167 @@
+"""What hangs on a run: each observer is told of every iteration, and of the end.
+
+The loop knows none of them; a new one is a class with ``tell`` and ``finish``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import click
+
+from ebmdiag.runfolder import RunFolder
+from ebmdiag.writer import TraceWriter
+from ebmdiag_trainers.checkpoints import checkpoint_path, checkpoint_paths, save_checkpoint
+from ebmdiag_trainers.pictures import PlanarDensity, save_image_grid, save_landscape
+from ebmdiag_trainers.recipe import Recipe
+from ebmdiag_trainers.training import Algorithm, Info, State
+
+
+class Observer(Protocol):
+    """Told of each finished iteration, and once when the run ends (however it ends)."""
+
+    def tell(self, state: State, info: Info) -> None:
+        """After an iteration."""
+        ...
+
+    def finish(self, state: State) -> None:
+        """At the end; ``state`` is that after the last whole iteration."""
+        ...
+
+
+class TraceObserver:
+    """Appends each row to the trace."""
+
+    def __init__(self, writer: TraceWriter) -> None:
+        self._writer = writer
+
+    def tell(self, state: State, info: Info) -> None:
+        """Append the row."""
+        self._writer.append(info.row)
+
+    def finish(self, state: State) -> None:
+        """Nothing: whoever opened the writer closes it."""
+
+
+class CheckpointObserver:
+    """Saves the state now and then; keeps the newest two and those that the recipe asks for."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self._folder = folder
+        self._tables = recipe.to_tables()
+        self._every = recipe.trace.checkpoint_every
+        self._seconds = recipe.trace.checkpoint_seconds
+        self._saved_at = time.monotonic()
+
+    def tell(self, state: State, info: Info) -> None:
+        """Save if it is time, or if this iteration's state is to be kept."""
+        if self._is_kept(state.step) or time.monotonic() - self._saved_at >= self._seconds:
+            self._save(state)
+
+    def finish(self, state: State) -> None:
+        """Save the last state."""
+        self._save(state)
+
+    def _is_kept(self, step: int) -> bool:
+        return self._every > 0 and step % self._every == 0
+
+    def _save(self, state: State) -> None:
+        path = checkpoint_path(self._folder, state.step)
+        if not path.exists():
+            save_checkpoint(path, state, self._tables)
+        self._saved_at = time.monotonic()
+        passing = [p for p in checkpoint_paths(self._folder) if not self._is_kept(int(p.stem.removeprefix("step_")))]
+        for old in passing[:-2]:
+            old.unlink()
+
+
+class PictureObserver:
+    """Keeps the short-run samples: a grid of images, or the landscape of a two-dimensional energy."""
+
+    def __init__(self, run: RunFolder, algorithm: Algorithm) -> None:
+        self._run = run
+        self._algorithm = algorithm
+        self._every = algorithm.recipe.trace.samples_every
+        self._last: Info | None = None
+
+    def tell(self, state: State, info: Info) -> None:
+        """Draw if it is time."""
+        self._last = info
+        if self._every and state.step % self._every == 0:
+            self._draw(state, info)
+
+    def finish(self, state: State) -> None:
+        """Draw the last samples."""
+        if self._last is not None:
+            self._draw(state, self._last)
+
+    def _draw(self, state: State, info: Info) -> None:
+        dataset, name = self._algorithm.dataset, f"step_{state.step:010d}"
+        if isinstance(dataset, PlanarDensity):
+            samples = info.negatives if state.bank is None else state.bank[:2000]
+            epsilon = self._algorithm.recipe.langevin.epsilon
+            save_landscape(self._run.landscape / f"{name}.npz", state.net, dataset, samples, state.step, epsilon)
+        elif len(dataset.shape) == 3:
+            save_image_grid(self._run.samples / f"{name}.png", info.negatives)
+
+
+class ProgressObserver:
+    """Tells a person how far the run is: a bar on a terminal, else a line every half minute, on stderr."""
+
+    def __init__(self, total: int, done: int, quiet: bool) -> None:
+        self._total = total
+        self._bar = click.progressbar(
+            length=total,
+            label="learning",
+            file=sys.stderr,
+            show_pos=True,
+            show_eta=True,
+            item_show_func=_summary,
+            hidden=quiet or not sys.stderr.isatty(),
+            update_min_steps=1,
+        )
+        self._lines = not quiet and not sys.stderr.isatty()
+        self._started = self._spoken = time.monotonic()
+        self._first = done
+
+    def tell(self, state: State, info: Info) -> None:
+        """Move the bar."""
+        self._bar.update(1, info)  # type: ignore[arg-type]
+        if self._lines and time.monotonic() - self._spoken >= 30:
+            self._spoken = time.monotonic()
+            click.echo(f"iteration {state.step} of {self._total}  {_summary(info)}  {self._left(state.step)}", err=True)
+
+    def _left(self, step: int) -> str:
+        seconds = (time.monotonic() - self._started) / max(step - self._first, 1) * (self._total - step)
+        return f"about {_duration(seconds)} left"
+
+    def finish(self, state: State) -> None:
+        """Nothing: the bar ends with the context."""
+
+    def __enter__(self) -> Self:
+        self._bar.__enter__()
+        self._bar.update(self._first)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.__exit__(kind, error, traceback)
+
+
+def _summary(info: Info | None) -> str | None:
+    if info is None:
+        return None
+    return f"d {info.row['d_s_t']:+.4g}  r {info.row['r_t']:.4g}"
+
+
+def _duration(seconds: float) -> str:
+    """A duration for reading: ``45 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

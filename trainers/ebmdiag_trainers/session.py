@@ -1,0 +1,157 @@
+"""One sitting of a run: open its folder, start or resume, hang the observers on the loop, close well.
+
+The trace's writer owns the folder (it holds the lock); everything else is written while it is open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+
+from ebmdiag.errors import CheckpointError, DivergenceError, RecipeError, UsageError
+from ebmdiag.files import write_bytes
+from ebmdiag.metadata import TraceMetadata
+from ebmdiag.runfolder import RunFolder
+from ebmdiag.writer import TraceWriter
+from ebmdiag_trainers.checkpoints import checkpoint_paths, load_checkpoint, restore
+from ebmdiag_trainers.environment import describe_device, git_commit, versions
+from ebmdiag_trainers.interrupts import Interrupts
+from ebmdiag_trainers.observers import (
+    CheckpointObserver,
+    Observer,
+    PictureObserver,
+    ProgressObserver,
+    TraceObserver,
+)
+from ebmdiag_trainers.recipe import Recipe
+from ebmdiag_trainers.training import Algorithm, State, run
+
+_MAY_CHANGE = {("training", "iterations"), ("data", "path")}
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is to be done, and how much of it is said."""
+
+    algorithm: Algorithm
+    place: RunFolder
+    force: bool = False
+    resume: bool = False
+    quiet: bool = False
+    say: Callable[[str], None] = print
+
+    def train(self) -> State:
+        """Run to the recipe's last iteration.
+
+        Raises:
+            OutputExistsError: the run is there already.
+            DivergenceError: d became non-finite; trace and state up to it are saved.
+            KeyboardInterrupt: interrupted; trace and state are saved.
+        """
+        state = self._open_state()
+        writer = self._open_writer()
+        with writer, Interrupts() as interrupts:
+            self._describe(writer.metadata)
+            self._loop(state, writer, interrupts)
+        return state
+
+    def _open_state(self) -> State:
+        state = self.algorithm.initial_state()
+        paths = checkpoint_paths(self.place.checkpoints) if self.resume else []
+        if self.resume and not paths and not self.place.exists():
+            raise UsageError(f"--resume: there is no run at {self.place.trace}; leave --resume out to start one.")
+        if paths:
+            checkpoint = load_checkpoint(paths[-1])
+            refuse_other_recipe(checkpoint.recipe, self.algorithm.recipe, paths[-1])
+            restore(state, checkpoint)
+            self.say(f"resuming after iteration {state.step}")
+        return state
+
+    def _open_writer(self) -> TraceWriter:
+        recipe = self.algorithm.recipe
+        metadata = TraceMetadata.create(
+            epsilon=recipe.langevin.epsilon,
+            producer="ebmdiag train",
+            recipe=recipe.to_tables(),
+            seed=recipe.training.seed,
+            versions=versions(),
+            device=describe_device(self.algorithm.device),
+            git_commit=git_commit(),
+        )
+        writer = TraceWriter(
+            self.place.trace,
+            metadata=metadata,
+            flush_rows=recipe.trace.flush_rows,
+            flush_seconds=recipe.trace.flush_seconds,
+            force=self.force,
+            resume=self.resume,
+        )
+        if self.force and not self.resume:
+            self.place.remove_extras()
+        return writer
+
+    def _describe(self, metadata: TraceMetadata) -> None:
+        write_bytes(self.place.recipe, tomli_w.dumps(self.algorithm.recipe.to_tables()).encode())
+        facts = {
+            "versions": metadata.versions,
+            "device": metadata.device,
+            "git_commit": metadata.git_commit,
+            "started_at": metadata.started_at,
+            "threads": torch.get_num_threads(),
+        }
+        write_bytes(self.place.environment, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
+
+    def _loop(self, state: State, writer: TraceWriter, interrupts: Interrupts) -> None:
+        recipe = self.algorithm.recipe
+        with ProgressObserver(recipe.training.iterations, state.step, self.quiet) as progress:
+            observers: list[Observer] = [
+                TraceObserver(writer),
+                CheckpointObserver(self.place.checkpoints, recipe),
+                PictureObserver(self.place, self.algorithm),
+                progress,
+            ]
+            try:
+                for _, info in run(self.algorithm, state, interrupts.allowed):
+                    for observer in observers:
+                        observer.tell(state, info)
+            except DivergenceError as error:
+                writer.metadata = writer.metadata.with_state("diverged", str(error))
+                _finish(observers, state)
+                raise
+            except KeyboardInterrupt:
+                _finish(observers, state)
+                raise
+            _finish(observers, state)
+
+
+def _finish(observers: list[Observer], state: State) -> None:
+    for observer in observers:
+        observer.finish(state)
+
+
+def refuse_other_recipe(saved: dict[str, Any], recipe: Recipe, path: Path) -> None:
+    """Resume only what was begun; more iterations, or a moved data file, are no other recipe.
+
+    Raises:
+        CheckpointError: the checkpoint's recipe is not readable as one.
+        RecipeError: a key differs.
+    """
+    now = recipe.to_tables()
+    for table, values in now.items():
+        if not isinstance(values, dict):
+            continue
+        before = saved.get(table)
+        if not isinstance(before, dict):
+            raise CheckpointError(f"{path}: its recipe lacks the table [{table}].")
+        for key in sorted({*values, *before}):
+            if (table, key) not in _MAY_CHANGE and table != "trace" and values.get(key) != before.get(key):
+                raise RecipeError(
+                    f"--resume: {table}.{key} is {values.get(key)!r}, but the run was begun with {before.get(key)!r}; "
+                    "leave it as it was, or start another run with --out."
+                )

@@ -1,0 +1,206 @@
+"""The one training loop: algorithm 1 of Nijkamp et al. 2020 (arXiv:1903.12370).
+
+    x⁺ ~ data (+ noise);  x⁻ = L Langevin steps from the start;  d = mean U(x⁺) - mean U(x⁻);  θ ← θ - γ ∇_θ d
+
+The state is all that the next iteration needs; the info is what becomes a row. A run is a generator of both:
+it never sees a file. Storing, drawing and telling are the observers' job.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ebmdiag.errors import DivergenceError
+from ebmdiag.rows import iteration_row, temperature
+from ebmdiag_trainers.data import Dataset
+from ebmdiag_trainers.engines import Chain, Engine, choose_engine
+from ebmdiag_trainers.nets import build_net
+from ebmdiag_trainers.observables import candidate_statistics, mean_gradient_norm
+from ebmdiag_trainers.optimizers import build_optimizer, decay_rate, learning_rate
+from ebmdiag_trainers.recipe import Recipe
+from ebmdiag_trainers.starts import Start, draw_start, new_bank
+
+Row = dict[str, float | int | None]
+
+
+@dataclass
+class State:
+    """All that the next iteration needs. Iterating changes it in place.
+
+    Attributes:
+        step: iterations done.
+        net, optimizer: with their parameters and moments.
+        bank: persistent chains, shape (size, *shape), or None.
+        data_generator: draws positives (CPU).
+        chain_generator: draws starts and Langevin noise (on the device).
+    """
+
+    step: int
+    net: nn.Module
+    optimizer: torch.optim.Optimizer
+    bank: Tensor | None
+    data_generator: torch.Generator
+    chain_generator: torch.Generator
+
+    def generator_states(self) -> tuple[Tensor, Tensor]:
+        """A copy of both generators' states."""
+        return self.data_generator.get_state(), self.chain_generator.get_state()
+
+    def set_generator_states(self, states: tuple[Tensor, Tensor]) -> None:
+        """Put both generators back."""
+        self.data_generator.set_state(states[0])
+        self.chain_generator.set_state(states[1])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sampling half of an iteration: positives x⁺, where the chains started, and where they ended."""
+
+    positives: Tensor
+    start: Start
+    chain: Chain
+
+
+@dataclass(frozen=True)
+class Info:
+    """What one iteration tells: its row of the trace, and the short-run samples x⁻, shape (B, *shape)."""
+
+    row: Row
+    negatives: Tensor = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A recipe made ready to run: its data set and engine are at hand."""
+
+    recipe: Recipe
+    dataset: Dataset
+    device: torch.device
+    engine: Engine
+
+    @classmethod
+    def of(cls, recipe: Recipe, dataset: Dataset, device: torch.device) -> Algorithm:
+        """Choose the engine that the recipe names."""
+        return cls(recipe, dataset, device, choose_engine(recipe.langevin.engine))
+
+    def initial_state(self) -> State:
+        """The state before the first iteration; everything follows from the recipe's seed."""
+        recipe = self.recipe
+        seeds = np.random.SeedSequence(recipe.training.seed).generate_state(3, np.uint64)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int(seeds[0] >> 1))
+            net = build_net(recipe.net.factory, recipe.net.arguments, self.dataset.shape).to(self.device)
+        chain_generator = torch.Generator(self.device).manual_seed(int(seeds[2] >> 1))
+        return State(
+            step=0,
+            net=net,
+            optimizer=build_optimizer(recipe.optimizer, net.parameters(), recipe.langevin.epsilon),
+            bank=new_bank(
+                recipe.langevin, self.dataset.size, self.dataset.shape, recipe.training.batch, chain_generator
+            ),
+            data_generator=torch.Generator().manual_seed(int(seeds[1] >> 1)),
+            chain_generator=chain_generator,
+        )
+
+    def draw_positives(self, count: int, generator: torch.Generator) -> Tensor:
+        """Data with the recipe's noise added, shape (count, *shape), on the device."""
+        positives = self.dataset.draw(count, generator)
+        if self.recipe.data.noise > 0:
+            positives = positives + self.recipe.data.noise * torch.randn(positives.shape, generator=generator)
+        return positives.to(self.device)
+
+    def sample(self, state: State) -> Sample:
+        """Draw positives and run the chains: the long half, which changes nothing but the generators."""
+        batch, langevin = self.recipe.training.batch, self.recipe.langevin
+        positives = self.draw_positives(batch, state.data_generator)
+        if langevin.start == "data":
+            start = Start(self.draw_positives(batch, state.data_generator))
+        else:
+            start = draw_start(langevin, state.bank, batch, self.dataset.shape, state.chain_generator)
+        chain = self.engine(state.net, start.states, langevin.steps, langevin.epsilon, state.chain_generator)
+        return Sample(positives, start, chain)
+
+    def update(self, state: State, sample: Sample) -> Info:
+        """Store the chains, take one optimizer step on d, and say what happened: the short half.
+
+        Raises:
+            DivergenceError: d is not finite or beyond the recipe's limit; the parameters are not updated.
+        """
+        energy_pos, energy_neg = state.net(sample.positives), state.net(sample.chain.end)
+        row = self._row(state, sample, energy_pos, energy_neg)
+        self._refuse_divergence(row)
+        if state.bank is not None:
+            assert sample.start.slots is not None
+            state.bank[sample.start.slots] = sample.chain.end
+        difference = (energy_pos.mean() - energy_neg.mean()) / temperature(self.recipe.langevin.epsilon)
+        state.optimizer.zero_grad()
+        torch.autograd.backward(difference)
+        state.optimizer.step()
+        decay_rate(state.optimizer, self.recipe.optimizer, self.recipe.langevin.epsilon)
+        state.step += 1
+        return Info(row, sample.chain.end)
+
+    def _row(self, state: State, sample: Sample, energy_pos: Tensor, energy_neg: Tensor) -> Row:
+        epsilon = self.recipe.langevin.epsilon
+        return iteration_row(
+            state.step + 1,
+            energy_pos=energy_pos,
+            energy_neg=energy_neg,
+            gradient_norm=mean_gradient_norm(sample.chain.sums),
+            epsilon=epsilon,
+            learning_rate=learning_rate(state.optimizer),
+            **candidate_statistics(sample.chain.sums, math.prod(self.dataset.shape), epsilon),
+        )
+
+    def _refuse_divergence(self, row: Row) -> None:
+        limit = self.recipe.training.divergence_limit
+        for name in ("d_s_t", "r_t"):
+            value = row[name]
+            assert value is not None
+            if not math.isfinite(value):
+                raise DivergenceError(f"{name} became {value} at iteration {row['step']}. {_ADVICE}")
+            if name == "d_s_t" and abs(value) > limit:
+                raise DivergenceError(
+                    f"d_s_t = {value:.4g} at iteration {row['step']} is beyond training.divergence_limit = {limit:g}. "
+                    f"{_ADVICE}"
+                )
+
+
+_ADVICE = "Learning diverged: try a smaller optimizer.learning_rate, more data.noise, or a smaller langevin.epsilon."
+
+
+def iterate(algorithm: Algorithm, state: State) -> tuple[State, Info]:
+    """One iteration; the state is changed in place and handed back."""
+    return state, algorithm.update(state, algorithm.sample(state))
+
+
+def run(
+    algorithm: Algorithm,
+    state: State,
+    interruptible: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Iterator[tuple[State, Info]]:
+    """Iterate up to the recipe's number of iterations.
+
+    Sampling runs inside ``interruptible()``. When it is broken off there, the state is put back to where the
+    iteration began, so that it can be saved and resumed exactly.
+
+    Raises:
+        DivergenceError: see :meth:`Algorithm.update`; the state is that before the iteration.
+    """
+    while state.step < algorithm.recipe.training.iterations:
+        generators = state.generator_states()
+        try:
+            with interruptible():
+                sample = algorithm.sample(state)
+            info = algorithm.update(state, sample)
+        except BaseException:
+            state.set_generator_states(generators)
+            raise
+        yield state, info

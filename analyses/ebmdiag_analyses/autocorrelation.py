@@ -46,7 +46,7 @@ LJUNG_BOX_LAGS = 15
 _UNCENTRED_SHARE = 0.01  # a mean that lifts an uncentred correlation by more than this is worth a note
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options(LagOptions):
     """What to correlate, and how.
 

@@ -6,7 +6,7 @@ from ebmdiag.analysis import Drawing
 from ebmdiag.result import Result, Table
 from ebmdiag.statistics import BY_COLUMN
 from ebmdiag.terminal import columns, number
-from ebmdiag_analyses.lags import footnotes, heading, lag_lines, lag_unit, plot_lags
+from ebmdiag_analyses.lags import footnotes, heading, lag_lines, lag_unit, percent, plot_lags
 
 
 def text(result: Result) -> list[str]:
@@ -14,7 +14,7 @@ def text(result: Result) -> list[str]:
     defined = {
         name: table for name, table in result.tables.items() if result.estimates[f"{name}:lag1"].value is not None
     }
-    level = f"* outside the {result.settings['level']:.0%} band around 0 (Bartlett)"
+    level = f"* outside the {percent(result.settings['level'])} band around 0 (Bartlett)"
     return [
         f"{heading(result)}, {result.settings['convention']} convention",
         "",
@@ -72,7 +72,7 @@ def _panel_title(name: str) -> str:
 def _caption(result: Result) -> str:
     return (
         f"Autocorrelation over {result.rows} rows ({result.settings['convention']} convention). Grey: "
-        f"{result.settings['level']:.0%} band around 0 (Bartlett); filled points lie outside. Lag 0 is left out."
+        f"{percent(result.settings['level'])} band around 0 (Bartlett); filled points lie outside. Lag 0 is left out."
     )
 
 

@@ -74,7 +74,7 @@ def check_different(name: str, values: Iterable[str]) -> None:
         seen.add(value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LagOptions:
     """The options that auto- and cross-correlation share.
 

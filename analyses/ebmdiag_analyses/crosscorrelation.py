@@ -28,7 +28,7 @@ from ebmdiag.result import Estimate, Finding, Result
 from ebmdiag.statistics import PAPER
 from ebmdiag_analyses.conventions import NIJKAMP_LAG, LagOptions, check_at_least, is_centred
 from ebmdiag_analyses.crosscorrelation_view import draw, text
-from ebmdiag_analyses.lags import lag_table, outside
+from ebmdiag_analyses.lags import lag_table, outside, percent
 from ebmdiag_analyses.selection import last_rows, row_notes, span
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Series = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options(LagOptions):
     """What to correlate, and how.
 
@@ -149,7 +149,7 @@ def judge(result: Result, limits: Limits = LIMITS) -> list[Finding]:
     if before is None and after is None:
         statement = (
             f"{result.settings['x']} and {result.settings['y']} show no correlation outside the "
-            f"{result.settings['level']:.0%} band within {limits.lags} lags."
+            f"{percent(result.settings['level'])} band within {limits.lags} lags."
         )
         return [Finding("lead", "info", statement, limit=result.estimates["band"].value, source=PAPER)]
     return [_lead(result, before, after)]

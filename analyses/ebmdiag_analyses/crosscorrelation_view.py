@@ -5,7 +5,7 @@ from __future__ import annotations
 from ebmdiag.analysis import Drawing
 from ebmdiag.result import Result
 from ebmdiag.terminal import number
-from ebmdiag_analyses.lags import footnotes, heading, lag_lines, lag_unit, plot_lags
+from ebmdiag_analyses.lags import footnotes, heading, lag_lines, lag_unit, percent, plot_lags
 
 
 def text(result: Result) -> list[str]:
@@ -16,7 +16,7 @@ def text(result: Result) -> list[str]:
         lines += [
             *lag_lines({f"{x} with {y}": result.tables["ccf"]}),
             "",
-            f"negative lags: {x} leads; * outside the {result.settings['level']:.0%} band of independent series",
+            f"negative lags: {x} leads; * outside the {percent(result.settings['level'])} band of independent series",
             _estimates_line(result),
             "",
         ]
@@ -55,7 +55,7 @@ def _caption(result: Result) -> str:
     x, y = result.settings["x"], result.settings["y"]
     return (
         f"Cross-correlation of {x} with {y} over {result.rows} rows ({result.settings['convention']} convention); "
-        f"for negative lags {x} leads. Grey: {result.settings['level']:.0%} band for independent series, each "
+        f"for negative lags {x} leads. Grey: {percent(result.settings['level'])} band for independent series, each "
         "with its own memory; large points lie outside. Dotted: lag -1/2, about which one linear mode of the "
         "learning loop is antisymmetric."
     )

@@ -107,6 +107,11 @@ def plot_lags(axes: Axes, table: Table, colours: Sequence[str]) -> None:
     axes.locator_params(axis="x", integer=True)
 
 
+def percent(level: float) -> str:
+    """A level as it is said: 95%, 99.9%."""
+    return f"{100 * level:g}%"
+
+
 def heading(result: Result) -> str:
     """The first line of an analysis in a terminal."""
     first, last = result.settings["first_step"], result.settings["last_step"]

@@ -34,7 +34,7 @@ _DRAWN = 2
 _BINS = 240
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Which columns, and the level of their intervals.
 

@@ -30,6 +30,7 @@ from ebmdiag.trace import Trace, read_trace
 
 UNDETERMINED = 4
 _OWN = "option_"  # keeps an analysis' option from taking the name of a common one
+_COMMON = {"--from", "--until", "--json", "--out", "--force", "--strict", "--help"}
 _MARKS = {"info": "=", "warning": "!", "error": "!!"}
 
 
@@ -37,7 +38,7 @@ def analysis_command(analysis: Analysis) -> click.Command:
     """``ebmdiag NAME TRACE [options]`` for one analysis.
 
     Raises:
-        EbmdiagError: its options hold a type that a command line cannot offer.
+        EbmdiagError: an option has a type that a command line cannot offer, or the name of a common one.
     """
 
     def command(trace: Path, **values: Any) -> int:
@@ -141,6 +142,8 @@ def _own_options(analysis: Analysis) -> list[Callable[[Any], Any]]:
 def _option(analysis: str, item: Field[Any], hint: Any) -> Callable[[Any], Any]:
     flag = f"--{item.metadata.get('name', item.name).replace('_', '-')}"
     default = item.default_factory() if item.default_factory is not MISSING else item.default
+    if flag in _COMMON:
+        raise EbmdiagError(f"analysis '{analysis}': every analysis has an option {flag}; name yours otherwise.")
     common: dict[str, Any] = {
         "help": item.metadata.get("help"),
         "default": default,

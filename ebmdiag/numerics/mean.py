@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ebmdiag.numerics.bands import all_lags, windowed_sum
-from ebmdiag.numerics.scaling import FEW_ROWS, MIN_ROWS, Series, checked, deviations, to_unit_size, undefined
+from ebmdiag.numerics.scaling import FEW_ROWS, MIN_ROWS, Series, checked, deviations, doubtful, to_unit_size, undefined
 
 TIMES_NEEDED = 50
 
@@ -98,10 +98,12 @@ def unbiased_time(rho: Series, bandwidth: int) -> float:
 
 
 def _doubt(rows: int, time: float, *, closed: bool) -> str:
-    needed = max(FEW_ROWS, math.ceil(TIMES_NEEDED * time))
+    needed = math.ceil(TIMES_NEEDED * time)
     if rows < needed:
         return (
             f"{rows} rows are {rows / time:.0f} autocorrelation times ({time:.3g} rows each); "
             f"about {needed} rows are needed"
         )
+    if rows < FEW_ROWS:
+        return doubtful(rows)
     return "" if closed else f"the series remembers for longer than {rows} rows can show"

@@ -154,7 +154,8 @@ def _samples(axes: Axes, landscape: Landscape) -> tuple[int, bool]:
                 clip=((low, high), (low, high)),
                 **options,
             )
-    axes.scatter(*samples.T, s=1.2, color="white" if drawable else "#5b7ea8", alpha=0.55, linewidths=0, rasterized=True)
+    colour = "white" if drawable else "#5b7ea8"
+    axes.scatter(samples[:, 0], samples[:, 1], s=1.2, color=colour, alpha=0.55, linewidths=0, rasterized=True)
     _frame(axes, landscape.grid, "short-run samples")
     axes.set_ylabel("")
     return len(samples), drawable

@@ -90,7 +90,7 @@ def _read(
         for path in folder.glob(f"step_*.{ending}")
         if (match := _STEP.fullmatch(path.stem)) and path.is_file()
     )
-    chosen = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int)) if found else []
+    chosen = sorted({round(place) for place in np.linspace(0, max(0, len(found) - 1), min(most, len(found)))})
     loaded: list[Loaded] = []
     notes: list[str] = []
     for place in chosen:

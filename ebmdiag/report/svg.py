@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -76,7 +76,7 @@ def _parsed(figure: Figure) -> ElementTree.Element:
     import matplotlib
 
     buffer = io.BytesIO()
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "ebmdiag", "svg.image_inline": True}
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "ebmdiag", "svg.image_inline": True}
     with matplotlib.rc_context(settings):
         figure.savefig(
             buffer, format="svg", dpi=_DOTS_PER_INCH, transparent=False, metadata={"Date": None, "Creator": None}

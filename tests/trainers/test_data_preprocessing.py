@@ -39,7 +39,7 @@ def expected(image):
     pixels = np.atleast_3d(np.asarray(image, dtype=float))
     pixels = np.einsum("ij,jkc->ikc", triangle_weights(height, new_height), pixels)
     pixels = np.einsum("ij,kjc->kic", triangle_weights(width, new_width), pixels)
-    top, left = int(round((new_height - 32) / 2.0)), int(round((new_width - 32) / 2.0))
+    top, left = round((new_height - 32) / 2.0), round((new_width - 32) / 2.0)
     return pixels[top : top + 32, left : left + 32].transpose(2, 0, 1)
 
 

@@ -79,21 +79,26 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: missing, damaged, of another kind, or holding anything but plain values and tensors.
     """
-    try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint: damaged, or not one of ours. "
-            "Delete it to resume from the one before."
-        ) from error
+    values = _load(path)
     needed = {"format", "recipe", "step", "net", "optimizer", "bank", "data_generator", "chain_generator"}
     if not isinstance(values, dict) or not needed <= values.keys():
         raise CheckpointError(f"{path} is not a checkpoint of ebmdiag: it lacks some of {', '.join(sorted(needed))}.")
     if values["format"] != FORMAT:
         raise CheckpointError(f"{path} has checkpoint format {values['format']}, this ebmdiag reads {FORMAT}.")
     return Checkpoint(path, json.loads(values["recipe"]), values)
+
+
+def _load(path: Path) -> Any:
+    """Plain values and tensors of a file that ``torch.save`` wrote; nothing else is ever unpickled."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}.") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read: damaged, not written by torch.save, or holding more than plain tensors; "
+            "delete it to resume from the checkpoint before."
+        ) from error
 
 
 def restore(state: State, checkpoint: Checkpoint) -> None:
@@ -122,12 +127,7 @@ def load_weights(net: torch.nn.Module, path: Path) -> None:
     Raises:
         CheckpointError: missing, damaged, or of another net.
     """
-    try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read as weights: damaged, or more than plain tensors.") from error
+    values = _load(path)
     weights = values["net"] if isinstance(values, dict) and "net" in values else values
     try:
         net.load_state_dict(weights)

@@ -130,7 +130,7 @@ class ProgressObserver:
 
     def tell(self, state: State, info: Info) -> None:
         """Move the bar."""
-        self._bar.update(1, info)  # type: ignore[arg-type]
+        self._bar.update(1, info)
         if self._lines and time.monotonic() - self._spoken >= 30:
             self._spoken = time.monotonic()
             click.echo(f"iteration {state.step} of {self._total}  {_summary(info)}  {self._left(state.step)}", err=True)

@@ -85,8 +85,8 @@ def save_prepared(file: Path, images: Bytes) -> None:
                 digest = hashlib.file_digest(handle, "sha256").digest()
             with beside.open("ab") as handle:
                 handle.write(digest)
-    except WriteError as error:
-        cause = error.__cause__
+    except (WriteError, OSError) as error:
+        cause = error.__cause__ or error
         reason = getattr(cause, "strerror", None) or cause
         _note(
             f"the prepared images cannot be kept in {file.parent} ({reason}), so the next start takes as long; "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from functools import partial
 from pathlib import Path
 
 import pooch
 import requests
 
 from ebmdiag.errors import DataError
-from ebmdiag_trainers.data.progress import DownloadBar, shown
+from ebmdiag_trainers.data.progress import share_bar
 from ebmdiag_trainers.data.sources import Download, downloadable
 
 _CHUNK = 2**18
@@ -41,20 +42,41 @@ def fetch(source: str, cache: Path, *, progress: bool = False) -> Path:
     """
     download, file = downloadable(source), expected_file(source, cache)
     pooch.get_logger().setLevel(logging.ERROR)
-    bar = DownloadBar(f"fetching {download.file_name}") if shown(progress) else None
-    downloader = pooch.HTTPDownloader(progressbar=bar or False, chunk_size=_CHUNK, timeout=_TIMEOUT, headers=_AS_IT_IS)
     try:
-        pooch.retrieve(download.url, f"md5:{download.md5}", fname=file.name, path=file.parent, downloader=downloader)
+        pooch.retrieve(
+            download.url,
+            f"md5:{download.md5}",
+            fname=file.name,
+            path=file.parent,
+            downloader=partial(_transfer, progress=progress),
+        )
     except requests.RequestException as error:
         raise _failure(source, download, file, _network(error)) from error
     except ValueError as error:  # pooch: the hash is wrong
         raise _failure(source, download, file, "what came has another md5, and was deleted") from error
     except OSError as error:
         raise _failure(source, download, file, f"cannot write {file}: {error.strerror or error}") from error
-    finally:
-        if bar is not None:
-            bar.close()
     return file
+
+
+def _transfer(url: str, target: str, _: object, *, progress: bool) -> None:
+    """Write the answer to ``target``: the form of a downloader that pooch asks for.
+
+    pooch's own needs tqdm for a bar, and leaves its connection open on an error.
+    """
+    with (
+        requests.get(url, stream=True, timeout=_TIMEOUT, headers=_AS_IT_IS) as answer,
+        Path(target).open("wb") as output,
+        share_bar(f"fetching {url.rsplit('/', 1)[-1]}", progress) as advance,
+    ):
+        answer.raise_for_status()
+        length, done = answer.headers.get("Content-Length", ""), 0
+        total = int(length) if length.isdecimal() else 0
+        for piece in answer.iter_content(_CHUNK):
+            output.write(piece)
+            done += len(piece)
+            advance(min(done / total, 1.0) if total else 0.0)
+        advance(1.0)
 
 
 def _network(error: requests.RequestException) -> str:
@@ -63,7 +85,7 @@ def _network(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return "the server did not answer in time"
     if isinstance(error, requests.ConnectionError):
-        return "no connection to the server"
+        return "no connection to the server, or it was lost"
     return f"the transfer broke off ({type(error).__name__})"
 
 

@@ -67,7 +67,8 @@ def _evaluate(net: nn.Module, x: Tensor) -> _Point:
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Inner product over all but the first axis, shape (B,)."""
-    return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    product: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return product
 
 
 class _Sums:

@@ -1,0 +1,83 @@
+"""Several runs side by side: facts and findings first, then every estimate that more than one run has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ebmdiag.report.gather import Run
+from ebmdiag.report.tables import Cell, TableView
+from ebmdiag.report.views import last_elapsed
+from ebmdiag.report.wording import duration, number
+from ebmdiag.result import Estimate
+
+_HEADER = ("run", "state", "rows", "last step", "ε", "elapsed", "errors", "warnings", "median d_s_t", "median r_t")
+
+
+def run_names(runs: Sequence[Run]) -> list[str]:
+    """The names of the runs; where two are alike, with their folder."""
+    names = [run.name for run in runs]
+    return [
+        f"{run.trace.path.resolve().parent.name}/{run.name}" if names.count(run.name) > 1 else run.name for run in runs
+    ]
+
+
+def overview(runs: Sequence[Run]) -> TableView:
+    """One row a run; medians are of the later half of its rows."""
+    rows = [_row(name, run) for name, run in zip(run_names(runs), runs, strict=True)]
+    return TableView("The runs", list(_HEADER), rows, "Medians are taken over the later half of the rows.")
+
+
+def _row(name: str, run: Run) -> list[Cell]:
+    severities = [finding.severity for _, finding in run.findings]
+    numbers = [
+        number(len(run.trace)),
+        number(int(run.trace.steps[-1])),
+        number(run.trace.metadata.epsilon),
+        duration(last_elapsed(run)),
+        number(severities.count("error")),
+        number(severities.count("warning")),
+        number(later_median(run, "d_s_t")),
+        number(later_median(run, "r_t")),
+    ]
+    return [Cell(name), Cell(run.trace.metadata.state), *(Cell(text, numeric=True) for text in numbers)]
+
+
+def later_median(run: Run, column: str) -> float | None:
+    """Median of the finite values in the later half of the rows; None if there are none."""
+    if column not in run.trace.columns:
+        return None
+    values = np.array(run.trace.table.column(column).slice(len(run.trace) // 2).drop_null(), dtype=np.float64)
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else None
+
+
+def estimates_side_by_side(runs: Sequence[Run]) -> TableView | None:
+    """A row for each estimate of an analysis that at least two runs have; None if there is no such."""
+    found = [_estimates(run) for run in runs]
+    keys = dict.fromkeys(key for estimates in found for key in estimates)
+    shared = [key for key in keys if sum(key in estimates for estimates in found) > 1]
+    if not shared:
+        return None
+    rows = [
+        [Cell(analysis), Cell(name), *(_cell(estimates.get((analysis, name))) for estimates in found)]
+        for analysis, name in shared
+    ]
+    note = "Numbers in grey are not reliable; the reason stands in the run's own part."
+    return TableView("Estimates side by side", ["analysis", "quantity", *run_names(runs)], rows, note)
+
+
+def _estimates(run: Run) -> dict[tuple[str, str], Estimate]:
+    return {
+        (answer.name, name): estimate
+        for answer in run.answers
+        if answer.result is not None
+        for name, estimate in answer.result.estimates.items()
+    }
+
+
+def _cell(estimate: Estimate | None) -> Cell:
+    if estimate is None:
+        return Cell("–", numeric=True)
+    return Cell(number(estimate.value), numeric=True, doubtful=not estimate.reliable)

@@ -1,0 +1,74 @@
+"""Views into one page of HTML: self-contained, without scripts, the same bytes for the same runs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ebmdiag._version import VERSION
+from ebmdiag.report import compare
+from ebmdiag.report.gather import Run
+from ebmdiag.report.views import view
+from ebmdiag.report.wording import symbol
+
+GENERATOR = f"ebmdiag {VERSION}"
+_MARK = b'<meta name="generator" content="ebmdiag '
+_HEAD = 4096
+
+
+def render(runs: Sequence[Run]) -> bytes:
+    """The page of one run, or of several with a comparison in front.
+
+    Returns:
+        UTF-8. It loads nothing from anywhere and says so in a content security policy.
+    """
+    from markupsafe import Markup
+
+    several = len(runs) > 1
+    suffixes = [f"-{place}" for place in range(1, len(runs) + 1)] if several else [""]
+    style = _template_text("report.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    page: str = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=" · ".join(compare.run_names(runs)),
+            generator=GENERATOR,
+            style=Markup(style),  # noqa: S704 - our own file
+            style_hash=digest,
+            names=compare.run_names(runs),
+            runs=[view(run, suffix) for run, suffix in zip(runs, suffixes, strict=True)],
+            several=several,
+            overview=compare.overview(runs) if several else None,
+            side_by_side=compare.estimates_side_by_side(runs) if several else None,
+        )
+    )
+    return page.encode()
+
+
+def is_our_page(path: Path) -> bool:
+    """Whether a file is a report that ebmdiag wrote, and so may be made anew."""
+    with path.open("rb") as handle:
+        return _MARK in handle.read(_HEAD)
+
+
+def _template_text(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["symbol"] = symbol
+    return environment

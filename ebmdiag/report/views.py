@@ -1,0 +1,234 @@
+"""From the records of a run to what the template prints: strings, tables of strings and finished figures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from ebmdiag.analysis import Drawing
+from ebmdiag.report import landscape, series
+from ebmdiag.report.gather import Answer, Run
+from ebmdiag.report.glossary import entries
+from ebmdiag.report.pictures import Picture
+from ebmdiag.report.svg import inline_svg
+from ebmdiag.report.tables import TableView, estimates_view, nested_views, pairs_view, table_view
+from ebmdiag.report.wording import duration, moment, number, plain
+from ebmdiag.result import Finding, Table
+from ebmdiag.statistics import Statistic
+
+_WORDS = {"error": "Error", "warning": "Warning", "info": "Note"}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A finished figure with the numbers behind it."""
+
+    markup: Markup
+    caption: str
+    tables: Sequence[TableView] = ()
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """One finding and where it comes from."""
+
+    severity: str
+    word: str
+    finding: Finding
+    section: str
+    anchor: str
+    numbers: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a run's page."""
+
+    anchor: str
+    title: str
+    summary: str = ""
+    failure: str = ""
+    notes: Sequence[str] = ()
+    plots: Sequence[Plot] = ()
+    estimates: TableView | None = None
+    tables: Sequence[TableView] = ()
+    settings: str = ""
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run's page."""
+
+    anchor: str
+    suffix: str
+    name: str
+    state: str
+    message: str
+    facts: Sequence[tuple[str, str]]
+    notes: Sequence[str]
+    findings: Sequence[FindingView]
+    sections: Sequence[Section]
+    images: Sequence[tuple[str, str, Picture]] = ()
+    image_note: str = ""
+    recipe: Sequence[TableView] = ()
+    environment: Sequence[TableView] = ()
+    glossary: Sequence[Statistic] = field(default_factory=list)
+
+
+def view(run: Run, suffix: str = "") -> RunView:
+    """Everything about one run; ``suffix`` keeps its anchors apart from those of other runs on the page."""
+    metadata = run.trace.metadata
+    common = common_notes(run)
+    sections = [_traces(run, suffix), *(_section(answer, suffix, common) for answer in run.answers)]
+    if run.landscapes.files:
+        sections.append(_landscapes(run, suffix))
+    return RunView(
+        anchor=f"run{suffix}",
+        suffix=suffix,
+        name=run.name,
+        state=metadata.state,
+        message="" if metadata.message is None else str(metadata.message),
+        facts=facts(run),
+        notes=(*run.notes, *common),
+        findings=[_finding(answer, finding, suffix) for answer, finding in run.findings],
+        sections=sections,
+        images=[_image(picture) for picture in run.images.images],
+        image_note=_image_note(run),
+        recipe=nested_views("recipe", metadata.recipe),
+        environment=_environment(run),
+        glossary=entries(run.trace.columns),
+    )
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """The run in a few words and numbers; what is not known is left out."""
+    metadata, steps = run.trace.metadata, run.trace.steps
+    elapsed = last_elapsed(run)
+    found = [
+        ("rows", number(len(run.trace))),
+        ("steps", f"{number(int(steps[0]))} to {number(int(steps[-1]))}"),
+        ("ε", number(metadata.epsilon)),
+        ("temperature", number(metadata.temperature)),
+        ("seed", "" if metadata.seed is None else str(metadata.seed)),
+        ("device", "" if metadata.device is None else str(metadata.device)),
+        ("elapsed", "" if elapsed is None else duration(elapsed)),
+        ("started", moment(str(metadata.started_at or ""))),
+        ("written by", metadata.producer),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def last_elapsed(run: Run) -> float | None:
+    """Seconds of training at the last row that has them."""
+    if "elapsed_s" not in run.trace.columns:
+        return None
+    known = run.trace.table.column("elapsed_s").drop_null()
+    return float(known[-1].as_py())
+
+
+def _finding(answer: Answer, finding: Finding, suffix: str) -> FindingView:
+    numbers = [
+        f"{word} {number(value)}"
+        for word, value in (("value", finding.value), ("limit", finding.limit))
+        if value is not None
+    ]
+    return FindingView(
+        severity=finding.severity,
+        word=_WORDS[finding.severity],
+        finding=finding,
+        section=answer.title,
+        anchor=f"{answer.name}{suffix}",
+        numbers=", ".join(numbers),
+    )
+
+
+def plot(drawing: Drawing, anchor: str, title: str, tables: Iterable[Table]) -> Plot:
+    """A drawing as inline SVG with its tables."""
+    identity = "".join(c if c.isalnum() else "-" for c in f"{anchor}-{drawing.name}")
+    markup = inline_svg(drawing.figure, identity, title, drawing.alt)
+    return Plot(markup, drawing.caption, [table_view(table) for table in tables])
+
+
+def common_notes(run: Run) -> tuple[str, ...]:
+    """Notes that more than one analysis makes: said once, in front."""
+    made = [note for answer in run.answers if answer.result is not None for note in dict.fromkeys(answer.result.notes)]
+    return tuple(dict.fromkeys(note for note in made if made.count(note) > 1))
+
+
+def _section(answer: Answer, suffix: str, said: Sequence[str]) -> Section:
+    anchor = f"{answer.name}{suffix}"
+    if answer.analysis is None or answer.result is None:
+        return Section(anchor, answer.title, answer.summary, answer.failure)
+    result = answer.result
+    drawings = answer.analysis.draw(result)
+    shared = {drawing.name: result.tables[drawing.name] for drawing in drawings if drawing.name in result.tables}
+    rest = [table for name, table in result.tables.items() if name not in shared]
+    plots = []
+    for place, drawing in enumerate(drawings):
+        tables = [shared[drawing.name]] if drawing.name in shared else []
+        alone = len(drawings) == 1 and place == 0
+        plots.append(plot(drawing, anchor, f"{answer.title}: {drawing.name}", tables + (rest if alone else [])))
+    return Section(
+        anchor,
+        answer.title,
+        answer.summary,
+        notes=[note for note in result.notes if note not in said],
+        plots=plots,
+        estimates=estimates_view(result.estimates),
+        tables=[] if len(drawings) == 1 else [table_view(table) for table in rest],
+        settings=", ".join(f"{name} {plain(value)}" for name, value in result.settings.items()),
+    )
+
+
+def _traces(run: Run, suffix: str) -> Section:
+    anchor = f"traces{suffix}"
+    plots = [plot(series.draw(one), anchor, f"{one.column} over the steps", [series.table(one)]) for one in run.series]
+    return Section(
+        anchor,
+        "Traces",
+        "The energy difference, the gradient strength and the Langevin gradient magnitude as recorded.",
+        plots=plots,
+        tables=[] if run.columns is None else [table_view(run.columns)],
+    )
+
+
+def _landscapes(run: Run, suffix: str) -> Section:
+    anchor = f"landscape{suffix}"
+    plots = []
+    for place, one in enumerate(run.landscapes.landscapes):
+        drawing, table = landscape.draw(one)
+        title = f"Landscape at step {number(one.step)}"
+        plots.append(plot(drawing, f"{anchor}-{place}", title, [table]))
+    return Section(
+        anchor,
+        "Landscape",
+        "The density of the data, the learned density and where short runs end.",
+        notes=run.landscapes.notes,
+        plots=plots,
+    )
+
+
+def _image(picture: Picture) -> tuple[str, str, Picture]:
+    source = "data:image/png;base64," + base64.b64encode(picture.content).decode()
+    alternative = (
+        f"Grid of short-run samples at step {number(picture.step)}, {picture.width} by {picture.height} pixels."
+    )
+    return source, alternative, picture
+
+
+def _image_note(run: Run) -> str:
+    left_out = run.images.files - len(run.images.images) - len(run.images.notes)
+    said = [f"{number(left_out)} further grids lie in the run's folder."] if left_out else []
+    return " ".join([*said, *run.images.notes])
+
+
+def _environment(run: Run) -> list[TableView]:
+    """Versions, then what the run's folder says; the same versions are not said twice."""
+    metadata = run.trace.metadata
+    versions = dict(metadata.versions) | ({"git commit": metadata.git_commit} if metadata.git_commit else {})
+    further = {name: value for name, value in run.environment.items() if value != metadata.versions}
+    views = [pairs_view("versions", versions)] if versions else []
+    return views + nested_views("environment.json", further)

@@ -1,0 +1,73 @@
+"""The analysis ``summary``: numbers, columns, bins and the judgement of the mean."""
+
+import numpy as np
+import pytest
+from series import autoregression, memory_trace
+
+from ebmdiag.numerics.mean import mean_with_error
+from ebmdiag_analyses.summary import Options, analyse, draw, judge, text
+
+RNG = np.random.default_rng(71)
+
+
+def test_numbers():
+    x = autoregression(np.random.default_rng(72), 0.5, (2000,)) + 3
+    found = analyse(memory_trace({"d_s_t": x}), Options(level=0.9)).estimates
+    mean = mean_with_error(x)
+    assert found["d_s_t:mean"].value == pytest.approx(x.mean(), rel=1e-13)
+    assert found["d_s_t:mean"].high - found["d_s_t:mean"].value == pytest.approx(1.6448536 * mean.error, rel=1e-6)
+    assert found["d_s_t:tau"].value == pytest.approx(3, rel=0.25)
+    assert found["d_s_t:sd"].value == pytest.approx(x.std(), rel=1e-12)
+    ends = [found[f"d_s_t:{key}"].value for key in ("min", "max", "first", "last")]
+    assert ends == [x.min(), x.max(), x[0], x[-1]]
+
+
+def test_default_columns_are_measured_ones_in_the_papers_order():
+    columns = {name: RNG.standard_normal(60) for name in ("elapsed_s", "learning_rate", "v_t", "r_t", "own")}
+    assert analyse(memory_trace(columns), Options()).settings["columns"] == ["d_s_t", "r_t", "v_t", "own"]
+
+
+def test_bins_keep_spikes_and_means():
+    x = RNG.standard_normal(10_007)
+    x[4321] = 99.0
+    result = analyse(memory_trace({"d_s_t": x}), Options())
+    bins = result.tables["series:d_s_t"].columns
+    assert len(bins["step"]) == 240
+    assert bins["high"].max() == 99.0
+    assert bins["low"].min() == x.min()
+    assert bins["step"][-1] == 10_007
+    sizes = np.diff(np.concatenate(([0], bins["step"])))
+    assert (bins["mean"] * sizes).sum() / 10_007 == pytest.approx(x.mean(), abs=1e-12)
+
+
+def finding_of(x):
+    (finding,) = judge(analyse(memory_trace({"d_s_t": x}), Options()))
+    return finding
+
+
+def test_judge_of_the_mean():
+    noise = RNG.standard_normal(2000)
+    assert finding_of(noise - noise.mean()).severity == "info"
+    away = finding_of(noise - 1)
+    assert away.severity == "warning"
+    assert "expansion prevails" in away.statement
+    assert "contraction prevails" in finding_of(noise + 1).statement
+    small = finding_of(noise - noise.mean() + 0.1)  # beyond chance, but a tenth of a standard deviation
+    assert small.severity == "info"
+
+
+def test_a_mean_without_error_is_not_judged():
+    assert "not judged" in finding_of(np.ones(100)).statement
+    assert "not judged" in finding_of(np.cumsum(RNG.standard_normal(100))).statement
+
+
+def test_text_and_drawing():
+    trace = memory_trace({"d_s_t": RNG.standard_normal(500), "r_t": np.linspace(1, 2, 500)})
+    result = analyse(trace, Options())
+    lines = text(result)
+    assert len(lines) <= 40
+    assert any(line.strip().startswith("r_t") and "?" in line for line in lines)
+    assert not any(line.strip().startswith("d_s_t") and "?" in line for line in lines)
+    (drawing,) = draw(result)
+    assert len(drawing.figure.axes) == 2
+    assert "r_t goes from 1" in drawing.alt

@@ -1,0 +1,96 @@
+"""The size of the bands under what they assume, and that the naive band fails."""
+
+import numpy as np
+import pytest
+from series import autoregression
+from statsmodels.tsa.stattools import acf
+
+from ebmdiag.numerics.bands import bartlett_errors, independence_error, quantile, windowed_sum
+from ebmdiag.numerics.correlation import autocorrelation, crosscorrelation
+
+ROWS, REPEATS, LAG = 1000, 800, 3
+BINOMIAL = np.sqrt(0.95 * 0.05 / REPEATS)
+ALLOWANCE = 0.015  # Bartlett's formula is asymptotic; the sum is estimated from 1,000 rows
+
+
+def coverage(first, second, error):
+    """Share of independent pairs whose cross-correlation at one lag lies within 1.96 errors of 0."""
+    rng = np.random.default_rng(11)
+    pairs = zip(autoregression(rng, first, (REPEATS, ROWS)), autoregression(rng, second, (REPEATS, ROWS)), strict=True)
+    inside = [abs(crosscorrelation(x, y, LAG)[2 * LAG]) < quantile(0.95) * error(x, y) for x, y in pairs]
+    return float(np.mean(inside))
+
+
+PAIRS = [(0.9, 0.5), (0.9, 0.9), (0.0, 0.0), (-0.5, 0.5), (-0.9, 0.9)]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_band_of_independent_series_has_its_size(first, second):
+    found = coverage(first, second, lambda x, y: independence_error(x, y).value)
+    assert abs(found - 0.95) < 3 * BINOMIAL + ALLOWANCE
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.9, 0.9), (-0.9, 0.9)])
+def test_naive_band_has_not(first, second):
+    found = coverage(first, second, lambda x, y: 1 / np.sqrt(len(x)))
+    assert abs(found - 0.95) > 3 * BINOMIAL + ALLOWANCE
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_error_is_near_the_closed_form(first, second):
+    """sum_j (f h)^|j| = (1 + f h) / (1 - f h); at 100,000 rows within 5%."""
+    rng = np.random.default_rng(12)
+    x, y = autoregression(rng, first, (100_000,)), autoregression(rng, second, (100_000,))
+    product = first * second
+    truth = np.sqrt((1 + product) / (1 - product) / 100_000)
+    assert independence_error(x, y).value == pytest.approx(truth, rel=0.05)
+
+
+def test_window_does_not_close_on_the_first_negative_product():
+    lags = np.arange(200)
+    found = windowed_sum((-0.81) ** lags)
+    assert found.closed
+    assert found.window > 20
+    assert found.value == pytest.approx(0.19 / 1.81, rel=0.01)
+
+
+def test_window_that_never_closes_says_so():
+    assert not windowed_sum(np.ones(50)).closed
+    x = np.cumsum(np.random.default_rng(13).standard_normal(200))
+    assert "longer than 200 rows" in independence_error(x, np.linspace(0, 1, 200) ** 2).reason
+
+
+def test_error_is_never_zero():
+    alternating = (-1.0) ** np.arange(400)
+    smooth = np.cos(0.001 * np.arange(400))
+    assert independence_error(alternating, smooth).value > 0
+
+
+def test_undefined_for_a_constant():
+    found = independence_error(np.ones(100), np.arange(100.0))
+    assert np.isnan(found.value)
+    assert found.reason
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_bartlett_equals_statsmodels(level):
+    x = autoregression(np.random.default_rng(14), 0.7, (500,))
+    rho = autocorrelation(x, 20)
+    interval = acf(x, nlags=20, alpha=1 - level, fft=True, result_object=True).confint
+    half = quantile(level) * bartlett_errors(rho, len(x))
+    assert half[1:] == pytest.approx((interval[1:, 1] - interval[1:, 0]) / 2, rel=1e-9)
+    assert np.isnan(half[0])
+
+
+def test_bartlett_covers_a_moving_average_beyond_its_order():
+    """MA(1): at lag 2 the band has its size, and 1/√n is too narrow."""
+    rng = np.random.default_rng(15)
+    noise = rng.standard_normal((2000, 401))
+    series = noise[:, 1:] + noise[:, :-1]
+    rho = np.array([autocorrelation(x, 2) for x in series])
+    error = np.array([bartlett_errors(each, 400)[2] for each in rho])
+    covered = np.mean(np.abs(rho[:, 2]) < 1.96 * error)
+    naive = np.mean(np.abs(rho[:, 2]) < 1.96 / np.sqrt(400))
+    tolerance = 3 * np.sqrt(0.95 * 0.05 / 2000) + 0.01  # the centred estimate is biased by about -2/n
+    assert abs(covered - 0.95) < tolerance
+    assert abs(naive - 0.95) > tolerance

@@ -1,0 +1,53 @@
+"""When a series has no correlation, and that scaling changes nothing."""
+
+import numpy as np
+import pytest
+
+from ebmdiag.numerics.scaling import deviations, doubtful, spread_share, to_unit_size, undefined, unit_vector
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([1.0, 2.0, 3.0], "3 rows are too few"),
+        ([0.0] * 10, "constant"),
+        ([1e9] * 9 + [1e9 + 1e-6], "constant up to the rounding"),
+        ([1e9] * 9 + [1e9 + 1e-5], ""),
+        ([0.0] * 9 + [5e-324], ""),
+    ],
+)
+def test_undefined(values, reason):
+    found = undefined(np.array(values))
+    assert (reason in found) if reason else found == ""
+
+
+def test_few_rows():
+    assert doubtful(49)
+    assert doubtful(50) == ""
+
+
+def test_scaling_is_exact():
+    x = np.random.default_rng(41).standard_normal(50) * 1e-250
+    scaled, exponent = to_unit_size(x)
+    assert (np.ldexp(scaled, exponent) == x).all()
+    assert 0.5 <= np.abs(scaled).max() < 1
+
+
+def test_deviations_sum_to_nothing():
+    scaled, exponent = deviations(1e9 + np.random.default_rng(42).standard_normal(1000))
+    assert abs(scaled.sum()) < 1e-12
+    assert 0 <= exponent <= 3
+
+
+def test_unit_vector_has_length_one():
+    x = np.arange(10.0)
+    assert np.linalg.norm(unit_vector(x)) == pytest.approx(1, rel=1e-15)
+    assert np.linalg.norm(unit_vector(x, centred=False)) == pytest.approx(1, rel=1e-15)
+    assert np.isnan(unit_vector(np.ones(10))).all()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0, 100.0])
+def test_spread_share(offset):
+    x = np.array([-1.0, 1.0] * 50) + offset
+    assert spread_share(x * 1e200) == pytest.approx(1 / np.sqrt(1 + offset**2), rel=1e-12)
+    assert spread_share(np.ones(5)) == 0

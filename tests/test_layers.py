@@ -1,0 +1,63 @@
+"""The rule of imports: the core and the analyses live without torch, and starting is light."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ebmdiag.registry import ANALYSES, registered
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "matplotlib", "seaborn", "pandas", "scipy", "statsmodels", "pyarrow", "jinja2")
+
+
+def loaded(code, *modules):
+    """Which of the modules a fresh interpreter has after running the code."""
+    script = f"{code}\nimport sys\nprint([m for m in {modules!r} if m in sys.modules], file=sys.stderr)"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return answer.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["acf", "--help"]])
+def test_help_is_light(arguments):
+    code = f"from ebmdiag.cli.main import call\nassert call({arguments!r}) == 0"
+    assert loaded(code, *HEAVY) == "[]"
+
+
+def test_import_is_light():
+    assert loaded("import ebmdiag", *HEAVY, "numpy", "click") == "[]"
+
+
+def test_the_probe_sees_what_is_loaded():
+    """Negative control."""
+    assert loaded("import ebmdiag; ebmdiag.read_trace", *HEAVY) != "[]"
+
+
+def test_analyses_and_report_work_without_torch(workplace):
+    """With torch made unimportable, every analysis and the report do their whole job."""
+    commands = [[name, "a.parquet", "--json"] for name in registered(ANALYSES)]
+    commands += [["report", "a.parquet"], ["validate", "a.parquet"]]
+    code = f"""
+import sys, math, random
+sys.modules["torch"] = None
+from ebmdiag import TraceWriter
+from ebmdiag.cli.main import call
+random.seed(1)
+with TraceWriter("a.parquet", epsilon=0.1) as trace:
+    for t in range(1, 301):
+        energies = [random.random() for _ in range(5)]
+        trace.log(t, energy_pos=energies[:2], energy_neg=energies[2:4], gradient_norm=energies[4])
+for command in {commands!r}:
+    assert call(command) == 0, command
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_import_contracts_hold():
+    """import-linter, configured in pyproject.toml: core, trainers and analyses know only what they may."""
+    linter = Path(sys.executable).with_name("lint-imports")
+    if not linter.exists():
+        pytest.skip("import-linter is not installed")
+    answer = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stdout

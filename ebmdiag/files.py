@@ -51,7 +51,7 @@ def writing(path: Path) -> Iterator[None]:
 
 def _reason(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return "no space left on the device; free some space, then run the command again."
+        return "no space left on the device; free some space and try again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "permission denied; choose another place with -o."
     return f"{error.strerror or error}."

@@ -247,7 +247,8 @@ class TraceWriter:
         try:
             self.close("interrupted", f"{type(error).__name__}: {error}"[:500])
         except WriteError as refused:  # the first error is the one to show; the parts on disk stay readable
-            error.add_note(str(refused))
+            if str(refused) != str(error):
+                error.add_note(str(refused))
 
 
 def _acquire(run: RunFolder) -> filelock.BaseFileLock:

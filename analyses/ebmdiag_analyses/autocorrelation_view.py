@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from ebmdiag.analysis import Drawing
 from ebmdiag.result import Result, Table
-from ebmdiag.statistics import BY_COLUMN
 from ebmdiag.terminal import columns, number
-from ebmdiag_analyses.lags import footnotes, heading, lag_lines, lag_unit, percent, plot_lags
+from ebmdiag_analyses.lags import (
+    footnotes,
+    heading,
+    lag_lines,
+    lag_unit,
+    panel_title,
+    percent,
+    plot_lags,
+    say_instead,
+)
 
 
 def text(result: Result) -> list[str]:
@@ -51,22 +59,17 @@ def draw(result: Result) -> list[Drawing]:
             panel.set_axis_off()
         for place, (name, table) in enumerate(result.tables.items()):
             panel = axes[place]
-            panel.set_title(_panel_title(name))
-            panel.set_xlabel(f"lag ({lag_unit(result.settings)})")
+            panel.set_title(panel_title(name))
             reason = result.estimates[f"{name}:lag1"]
             if reason.value is None:
-                panel.text(0.5, 0.5, reason.reason, ha="center", transform=panel.transAxes, wrap=True)
+                say_instead(panel, reason.reason)
                 continue
+            panel.set_xlabel(f"lag ({lag_unit(result.settings)})")
             colour = SERIES[min(place, 1)]
             later = Table(table.title, {key: values[1:] for key, values in table.columns.items()})
             plot_lags(panel, later, [colour] * len(later))
         axes[0].set_ylabel("autocorrelation")
     return [Drawing("acf", figure, _caption(result), _alternative(result))]
-
-
-def _panel_title(name: str) -> str:
-    known = BY_COLUMN.get(name)
-    return f"{name}: {known.title}" if known else name
 
 
 def _caption(result: Result) -> str:

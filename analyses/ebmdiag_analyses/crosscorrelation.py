@@ -7,7 +7,8 @@ about lag -1/2. How antisymmetric a measured curve is:
 
     A = sum_j o_j² / sum_j (o_j² + e_j²),   o_j = (c_j - c_{-1-j}) / 2,  e_j = (c_j + c_{-1-j}) / 2,  j = 0 … K - 1:
 
-1 for the prediction, 1/2 for noise, 0 for a curve that is symmetric about lag -1/2.
+1 for the prediction, 1/2 for noise, 0 for a curve that is symmetric about lag -1/2. It is 1 by arithmetic whenever
+the state moves by a fixed multiple of -d, in one mode or not: it tests "the step is d itself", not "one mode".
 
 The band is Bartlett's for two independent series, each with its own memory (ebmdiag.numerics.bands).
 """

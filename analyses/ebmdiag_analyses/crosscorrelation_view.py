@@ -5,7 +5,7 @@ from __future__ import annotations
 from ebmdiag.analysis import Drawing
 from ebmdiag.result import Result
 from ebmdiag.terminal import number
-from ebmdiag_analyses.lags import footnotes, heading, lag_lines, lag_unit, percent, plot_lags
+from ebmdiag_analyses.lags import footnotes, heading, lag_lines, lag_unit, percent, plot_lags, say_instead
 
 
 def text(result: Result) -> list[str]:
@@ -42,7 +42,7 @@ def draw(result: Result) -> list[Drawing]:
         panel.set_xlabel(f"lag k ({lag_unit(result.settings)})")
         panel.set_ylabel(f"corr({x}[t+k], {y}[t])")
         if first.value is None:
-            panel.text(0.5, 0.5, first.reason, ha="center", transform=panel.transAxes, wrap=True)
+            say_instead(panel, first.reason)
         else:
             plot_lags(panel, table, [SERIES[1] if lag < 0 else SERIES[0] for lag in table.columns["lag"]])
             panel.axvline(-0.5, color=INK, linewidth=0.6, linestyle=(0, (2, 3)))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebmdiag.result import Result, Table
+from ebmdiag.statistics import BY_COLUMN
 from ebmdiag.terminal import bar_scale, signed_bar
 
 if TYPE_CHECKING:
@@ -100,11 +101,26 @@ def plot_lags(axes: Axes, table: Table, colours: Sequence[str]) -> None:
     axes.stairs(half, edges, baseline=-half, fill=True, color=BAND, alpha=BAND_ALPHA, linewidth=0)
     axes.axhline(0, color=INK, linewidth=0.6)
     axes.vlines(lags, 0, values, colors=list(colours), linewidth=1.6)
-    axes.scatter(lags, values, s=np.where(outside(table), 22, 7), c=list(colours), linewidths=0, zorder=3)
+    size = 22 if len(lags) <= _MOST else 12
+    axes.scatter(lags, values, s=np.where(outside(table), size, size / 3), c=list(colours), lw=0, zorder=3)
     axes.set_xlim(edges[0], edges[-1])
     axes.use_sticky_edges = False
     axes.margins(y=0.06)
     axes.locator_params(axis="x", integer=True)
+
+
+def panel_title(name: str) -> str:
+    """A column's name, and what it is if the core knows it."""
+    known = BY_COLUMN.get(name)
+    return f"{name}: {known.title}" if known else name
+
+
+def say_instead(axes: Axes, reason: str) -> None:
+    """Where there is nothing to draw: an empty panel with the reason."""
+    axes.text(0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes, wrap=True)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
 
 
 def percent(level: float) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ebmdiag.analysis import Drawing
 from ebmdiag.result import Result
-from ebmdiag.statistics import BY_COLUMN
 from ebmdiag.terminal import columns, number, sparkline
-from ebmdiag_analyses.lags import footnotes, heading
+from ebmdiag_analyses.lags import footnotes, heading, panel_title
 
 _KEYS = ("mean", "error", "sd", "min", "max", "first", "last", "tau")
 _LINES = 24
@@ -55,15 +54,10 @@ def draw(result: Result) -> list[Drawing]:
             mean = result.estimates[f"{name}:mean"].value
             if mean is not None:
                 panel.axhline(mean, color=INK, linewidth=0.7, linestyle=(0, (4, 3)))
-            panel.set_title(_panel_title(name))
+            panel.set_title(panel_title(name))
             panel.margins(x=0)
         axes[-1].set_xlabel("step")
     return [Drawing("summary", figure, _caption(result), _alternative(result))]
-
-
-def _panel_title(name: str) -> str:
-    known = BY_COLUMN.get(name)
-    return f"{name}: {known.title}" if known else name
 
 
 def _caption(result: Result) -> str:

@@ -76,18 +76,17 @@ def envelope(column: str, steps: Steps, values: Floats, bins: int = BINS) -> Env
     known = np.where(np.isfinite(values), values, np.nan)
     finite = np.isfinite(known)
     numbers = np.add.reduceat(finite.astype(np.int64), starts)
-    with np.errstate(over="ignore", invalid="ignore"):
-        sums = np.add.reduceat(np.where(finite, known, 0.0), starts)
-        running, half = _running_mean(sums, numbers)
-        mean = _ratio(sums, numbers)
+    scale = float(np.max(np.abs(known), where=finite, initial=0.0)) or 1.0  # so that no sum overflows
+    sums = np.add.reduceat(np.where(finite, known, 0.0) / scale, starts)
+    running, half = _running_mean(sums, numbers)
     return Envelope(
         column=column,
         first=steps[starts],
         last=steps[ends - 1],
         low=np.fmin.reduceat(known, starts),
         high=np.fmax.reduceat(known, starts),
-        mean=mean,
-        running=running,
+        mean=_ratio(sums, numbers) * scale,
+        running=running * scale,
         rows=rows,
         window=round((2 * half + 1) * rows / count),
         missing=int(rows - finite.sum()),

@@ -12,7 +12,7 @@ from ebmdiag._version import VERSION
 from ebmdiag.report import compare
 from ebmdiag.report.gather import Run
 from ebmdiag.report.views import view
-from ebmdiag.report.wording import symbol
+from ebmdiag.report.wording import symbol, unit
 
 GENERATOR = f"ebmdiag {VERSION}"
 _MARK = b'<meta name="generator" content="ebmdiag '
@@ -71,4 +71,5 @@ def _environment() -> Any:
         keep_trailing_newline=True,
     )
     environment.filters["symbol"] = symbol
+    environment.filters["unit"] = unit
     return environment

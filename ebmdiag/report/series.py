@@ -23,7 +23,9 @@ SHOWN = ("d_s_t", "v_t", "r_t")
 _COLOUR = dict(zip(SHOWN, (SERIES[0], SERIES[2], SERIES[1]), strict=True))
 _STRETCH = 50.0  # largest value over the 95th percentile of |value| from which on an axis becomes logarithmic
 _TABLE_ROWS = 20
-_MARGINS = {"left": 0.115, "right": 0.985, "top": 0.97}  # alike in all, so that the steps stand below each other
+_LARGEST = 1e100
+_SMALLEST = 1e-100
+_MARGINS = {"left": 0.115, "right": 0.96, "top": 0.97}  # alike in all, so that the steps stand below each other
 
 
 def draw(series: Envelope) -> Drawing:
@@ -49,27 +51,35 @@ def draw(series: Envelope) -> Drawing:
 def _plot(axes: Axes, series: Envelope) -> None:
     colour = _COLOUR[series.column]
     middle = (series.first + series.last) / 2
+    low, high, mean, running = (_drawable(v) for v in (series.low, series.high, series.mean, series.running))
     if series.binned:
-        axes.fill_between(middle, series.low, series.high, color=colour, alpha=0.35, linewidth=0.5)
+        axes.fill_between(middle, low, high, color=colour, alpha=0.35, linewidth=0.5)
     else:
         alone: dict[str, Any] = {"marker": ".", "markersize": 3.0} if len(middle) < 60 else {}
-        axes.plot(middle, series.mean, color=colour, linewidth=0.7, alpha=0.55, **alone)
-    axes.plot(middle, series.running, color=colour, linewidth=1.6)
+        axes.plot(middle, mean, color=colour, linewidth=0.7, alpha=0.55, **alone)
+    axes.plot(middle, running, color=colour, linewidth=1.6)
     if len(middle) > 1:
         axes.set_xlim(float(series.first[0]), float(series.last[-1]))
 
 
+def _drawable(values: Floats) -> Floats:
+    """Where matplotlib's own arithmetic would overflow, the edge of what it can draw; below any ink, 0."""
+    clipped = np.clip(values, -_LARGEST, _LARGEST)
+    return np.where(np.abs(clipped) < _SMALLEST, 0.0, clipped)
+
+
 def _scale(axes: Axes, series: Envelope) -> float | None:
     """A symmetric logarithmic axis where a few values would flatten all others; up to where it is linear."""
-    sizes = np.abs(np.concatenate((series.low, series.high)))
+    sizes = np.abs(_drawable(np.concatenate((series.low, series.high))))
     sizes = sizes[np.isfinite(sizes)]
     if not len(sizes):
         return None
     usual = float(np.percentile(sizes, 95))
     if usual <= 0 or sizes.max() <= _STRETCH * usual:
         return None
-    axes.set_yscale("symlog", linthresh=usual)
-    return usual
+    linear = float(10 ** np.ceil(np.log10(usual)))
+    axes.set_yscale("symlog", linthresh=linear)
+    return linear
 
 
 def _caption(series: Envelope, linear: float | None) -> str:
@@ -82,6 +92,8 @@ def _caption(series: Envelope, linear: float | None) -> str:
         said.append(f"Heavy line: running mean over {number(series.window)} rows.")
     if linear is not None:
         said.append(f"The axis is logarithmic beyond ±{number(linear, 2)}.")
+    if np.nanmax(np.abs([series.low, series.high]), initial=0.0) > _LARGEST:
+        said.append(f"Values beyond ±{number(_LARGEST)} are drawn there.")
     if series.missing:
         said.append(f"{number(series.missing)} of {number(series.rows)} values are missing.")
     return " ".join(said)

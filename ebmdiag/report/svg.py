@@ -13,8 +13,10 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+import numpy as np
 from markupsafe import Markup
 
+from ebmdiag.errors import EbmdiagError
 from ebmdiag.report import style
 
 if TYPE_CHECKING:
@@ -47,8 +49,14 @@ def inline_svg(figure: Figure, prefix: str, title: str, description: str) -> Mar
 
     Returns:
         The element, the same bytes for the same figure. Text stays text.
+
+    Raises:
+        EbmdiagError: matplotlib cannot draw the values, for they are too large.
     """
-    root = _parsed(figure)
+    try:
+        root = _parsed(figure)
+    except (OverflowError, ValueError) as error:  # as it says of values near the largest float
+        raise EbmdiagError(f"A figure is left out, since matplotlib cannot draw it ({error}).") from error
     for unwanted in (f"{_SVG}metadata", f"{_SVG}defs/{_SVG}style/.."):
         for child in root.findall(unwanted):
             root.remove(child)
@@ -77,7 +85,7 @@ def _parsed(figure: Figure) -> ElementTree.Element:
 
     buffer = io.BytesIO()
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "ebmdiag", "svg.image_inline": True}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings), np.errstate(over="ignore", invalid="ignore"):  # ticks at 1e308
         figure.savefig(
             buffer, format="svg", dpi=_DOTS_PER_INCH, transparent=False, metadata={"Date": None, "Creator": None}
         )

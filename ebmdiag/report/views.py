@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from ebmdiag.analysis import Drawing
+from ebmdiag.analysis import Analysis, Drawing
+from ebmdiag.errors import EbmdiagError
 from ebmdiag.report import landscape, series
 from ebmdiag.report.gather import Answer, Run
 from ebmdiag.report.glossary import entries
@@ -16,7 +17,7 @@ from ebmdiag.report.pictures import Picture
 from ebmdiag.report.svg import inline_svg
 from ebmdiag.report.tables import TableView, estimates_view, nested_views, pairs_view, table_view
 from ebmdiag.report.wording import duration, moment, number, plain
-from ebmdiag.result import Finding, Table
+from ebmdiag.result import Finding, Result, Table
 from ebmdiag.statistics import Statistic
 
 _WORDS = {"error": "Error", "warning": "Warning", "info": "Note"}
@@ -163,24 +164,35 @@ def _section(answer: Answer, suffix: str, said: Sequence[str]) -> Section:
     if answer.analysis is None or answer.result is None:
         return Section(anchor, answer.title, answer.summary, answer.failure)
     result = answer.result
-    drawings = answer.analysis.draw(result)
-    shared = {drawing.name: result.tables[drawing.name] for drawing in drawings if drawing.name in result.tables}
-    rest = [table for name, table in result.tables.items() if name not in shared]
-    plots = []
-    for place, drawing in enumerate(drawings):
-        tables = [shared[drawing.name]] if drawing.name in shared else []
-        alone = len(drawings) == 1 and place == 0
-        plots.append(plot(drawing, anchor, f"{answer.title}: {drawing.name}", tables + (rest if alone else [])))
+    plots, rest, failure = _plots(answer.analysis, result, anchor)
     return Section(
         anchor,
         answer.title,
         answer.summary,
+        failure,
         notes=[note for note in result.notes if note not in said],
         plots=plots,
         estimates=estimates_view(result.estimates),
-        tables=[] if len(drawings) == 1 else [table_view(table) for table in rest],
+        tables=[table_view(table) for table in rest],
         settings=", ".join(f"{name} {plain(value)}" for name, value in result.settings.items()),
     )
+
+
+def _plots(analysis: Analysis, result: Result, anchor: str) -> tuple[list[Plot], list[Table], str]:
+    """Figures with their tables, the tables that belong to none, and why figures are missing.
+
+    A table belongs to the drawing of its name; a single drawing gets them all.
+    """
+    try:
+        drawings = analysis.draw(result)
+        names = set(result.tables) if len(drawings) == 1 else {drawing.name for drawing in drawings}
+        plots = []
+        for drawing in drawings:
+            own = [table for name, table in result.tables.items() if len(drawings) == 1 or name == drawing.name]
+            plots.append(plot(drawing, anchor, f"{analysis.title}: {drawing.name}", own))
+    except EbmdiagError as error:
+        return [], list(result.tables.values()), str(error)
+    return plots, [table for name, table in result.tables.items() if name not in names], ""
 
 
 def _traces(run: Run, suffix: str) -> Section:

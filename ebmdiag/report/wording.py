@@ -13,14 +13,15 @@ from markupsafe import Markup, escape
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SUBSCRIPT = re.compile(r"_(?:\{((?:[^{}]|\{[^{}]*\})*)\}|(\w))")
 _LONGEST = 400
+_FULL = 1e6  # whole numbers below are written in full
 
 
 def number(value: Any, digits: int = 4) -> str:
     """A number to ``digits`` significant digits, whole numbers in full, a dash for what is absent.
 
     Example:
-        >>> number(200000), number(-0.123456), number(5e-05), number(None), number(1234567.8)
-        ('200,000', '−0.1235', '5×10⁻⁵', '–', '1.235×10⁶')
+        >>> number(200000), number(-0.123456), number(5e-05), number(1e9), number(None)
+        ('200,000', '−0.1235', '5×10⁻⁵', '10⁹', '–')
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -28,7 +29,7 @@ def number(value: Any, digits: int = 4) -> str:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if isinstance(value, int) or (value == round(value) and abs(value) < 10**digits):
+    if isinstance(value, int) or (abs(value) < _FULL and value == round(value)):
         return f"{int(value):,}".replace("-", "−")
     return _scientific(f"{value:.{digits}g}")
 
@@ -36,7 +37,8 @@ def number(value: Any, digits: int = 4) -> str:
 def _scientific(text: str) -> str:
     mantissa, marker, exponent = text.partition("e")
     if marker:
-        return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}".replace("-", "−")
+        factor = {"1": "", "-1": "-"}.get(mantissa, f"{mantissa}×")
+        return f"{factor}10{str(int(exponent)).translate(_SUPERSCRIPT)}".replace("-", "−")
     return mantissa.replace("-", "−")
 
 
@@ -58,6 +60,16 @@ def duration(seconds: float | None) -> str:
         if amount or parts:
             parts.append((amount, unit))
     return " ".join(f"{amount} {unit}" for amount, unit in parts[:2] if amount)
+
+
+def unit(text: str) -> str:
+    """The unit of a column as part of a sentence.
+
+    Example:
+        >>> unit("U"), unit("1"), unit("unit of x")
+        ('in units of U', 'without unit', 'in units of x')
+    """
+    return "without unit" if text == "1" else f"in units of {text.removeprefix('unit of ')}"
 
 
 def moment(text: str) -> str:

@@ -8,10 +8,11 @@ import stat
 import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 
 from ebmdiag.errors import DataError
-from ebmdiag_trainers.data import archives
+from ebmdiag_trainers.data import safety
 from ebmdiag_trainers.data.archives import members
 
 FILES = {"jpg/b.jpg": b"second", "jpg/a.jpg": b"first" * 300, "readme.txt": b"words"}
@@ -130,9 +131,9 @@ def test_zip_links_and_devices_are_refused(tmp_path, mode):
 
 @pytest.mark.parametrize("make", [tar_bytes, zip_bytes])
 def test_a_large_member_is_refused_and_one_at_the_limit_is_read(tmp_path, monkeypatch, make):
-    monkeypatch.setattr(archives, "MEMBER_LIMIT", 1500)
+    monkeypatch.setattr(safety, "MEMBER_LIMIT", 1500)
     assert len(read(tmp_path, make())["jpg/a.jpg"]) == 1500
-    monkeypatch.setattr(archives, "MEMBER_LIMIT", 1499)
+    monkeypatch.setattr(safety, "MEMBER_LIMIT", 1499)
     with pytest.raises(DataError, match=r"member 'jpg/a\.jpg' unpacks to 1500 bytes, over the limit of 1499"):
         read(tmp_path, make())
 
@@ -142,26 +143,26 @@ def test_a_bomb_is_refused_after_the_total_even_if_no_member_is_wanted(tmp_path,
     content = make({f"{i}.bin": bytes(100_000) for i in range(50)})
     assert len(content) < 20_000
     assert read(tmp_path, content) == {}
-    monkeypatch.setattr(archives, "TOTAL_LIMIT", 1_000_000)
+    monkeypatch.setattr(safety, "TOTAL_LIMIT", 1_000_000)
     with pytest.raises(DataError, match="unpacks to more than"):
         read(tmp_path, content)
 
 
 def test_a_bomb_after_the_end_of_the_archive_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "TOTAL_LIMIT", 1_000_000)
+    monkeypatch.setattr(safety, "TOTAL_LIMIT", 1_000_000)
     with pytest.raises(DataError, match="unpacks to more than"):
         read(tmp_path, gzip.compress(tar_bytes() + bytes(5_000_000)))
 
 
 def test_a_header_that_claims_gigabytes_is_refused_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MEMBER_LIMIT", 100_000)
+    monkeypatch.setattr(safety, "MEMBER_LIMIT", 100_000)
     name = tar_bytes({}, special("././@LongLink", tarfile.GNUTYPE_LONGNAME, size=200_000))
     with pytest.raises(DataError, match="holds a header or member over"):
         read(tmp_path, gzip.compress(name))
 
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "COUNT_LIMIT", 2)
+    monkeypatch.setattr(safety, "COUNT_LIMIT", 2)
     for content in (tar_bytes(), zip_bytes()):
         with pytest.raises(DataError, match="holds more than 2 members"):
             read(tmp_path, content)
@@ -207,6 +208,22 @@ def test_a_wrong_checksum_of_gzip_or_zip_is_an_error(tmp_path):
     place = zipped.index(b"a.jpg") + 5 + 2
     with pytest.raises(DataError, match="damaged or truncated"):
         read(tmp_path, zipped[:place] + bytes([zipped[place] ^ 4]) + zipped[place + 1 :])
+
+
+@pytest.mark.parametrize("make", [tar_bytes, zip_bytes], ids=["tar", "zip"])
+def test_damaged_headers_never_raise_anything_else(tmp_path, make):
+    random = np.random.default_rng(6)
+    content = np.frombuffer(make(), dtype=np.uint8)
+    refused = 0
+    for _ in range(300):
+        damaged = content.copy()
+        places = random.choice(len(content), 4) if make is zip_bytes else random.integers(0, 3000, 4)
+        damaged[places] = random.integers(0, 256, 4)
+        try:
+            read(tmp_path, damaged.tobytes())
+        except DataError:
+            refused += 1
+    assert refused > 30
 
 
 def test_an_encrypted_zip_is_refused(tmp_path):

@@ -275,14 +275,14 @@ class TestCache:
             "for i in range(20):\n"
             "    data = load_dataset('images', path=Path(sys.argv[1]), cache=Path(sys.argv[2]))\n"
             "    assert data.size == 6\n"
-            "    next(Path(sys.argv[2], 'prepared').glob('images-*')).unlink(missing_ok=True)\n"
+            "    for kept in Path(sys.argv[2], 'prepared').glob('images-*'): kept.unlink(missing_ok=True)\n"
             "load_dataset('images', path=Path(sys.argv[1]), cache=Path(sys.argv[2]))\n"
         )
         command = [sys.executable, "-c", program, str(folder), str(tmp_path / "cache")]
         running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-        for process in running:
-            _, noise = process.communicate(timeout=120)
-            assert (process.returncode, noise) == (0, "")
+        noise = [process.communicate(timeout=120)[1] for process in running]
+        assert [process.returncode for process in running] == [0, 0]
+        assert noise == ["", ""]
         assert load(folder).size == 6
         assert decodes == []
         assert len(prepared(tmp_path)) == 1

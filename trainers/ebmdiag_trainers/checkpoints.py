@@ -57,7 +57,7 @@ def save_checkpoint(path: Path, state: State, recipe: dict[str, Any]) -> None:
         "step": state.step,
         "net": state.net.state_dict(),
         "optimizer": state.optimizer.state_dict(),
-        "bank": state.bank,
+        "bank": None if state.bank is None else state.bank.tensors(),
         "data_generator": state.data_generator.get_state(),
         "chain_generator": state.chain_generator.get_state(),
     }
@@ -115,7 +115,7 @@ def restore(state: State, checkpoint: Checkpoint) -> None:
         if (state.bank is None) != (values["bank"] is None):
             raise ValueError("one of the two has no bank of chains")
         if state.bank is not None:
-            state.bank.copy_(values["bank"])
+            state.bank.load(values["bank"])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{checkpoint.path} does not fit this run: {error}.") from error
     state.step = checkpoint.step

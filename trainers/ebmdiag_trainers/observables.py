@@ -1,13 +1,27 @@
-"""From the path sums of one iteration to the candidate statistics of its row (ebmdiag.statistics has the table).
+"""From one iteration's record to the candidate statistics of its row; ebmdiag.statistics has the table.
 
-Path sums are in units of the network's output F; with T = ε²/2 the energy is U = F / T and g = ∇U = G / T.
-In these units the noise term of one step is ε z, and ε²/4 ‖g‖² = ‖G‖² / (2 T).
+Each statistic is a function of a :class:`~ebmdiag_trainers.record.Record` that returns a number, or None where it is
+undefined. Path sums are in units of the network's output F; with T = ε²/2 the energy is U = F / T and g = ∇U = G / T,
+so that ε²/4 ‖g‖² = ‖G‖² / (2 T).
 """
 
 from __future__ import annotations
 
-from ebmdiag.rows import finite_or_none, temperature
+import importlib
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import torch
+
+from ebmdiag.errors import EbmdiagError, RecipeError
+from ebmdiag.rows import finite_or_none
+from ebmdiag.schema import check_column_name
 from ebmdiag_trainers.engines.contract import PathSums
+from ebmdiag_trainers.record import Record
+
+ObservableFunction = Callable[[Record], "float | None"]
 
 
 def mean_gradient_norm(sums: PathSums) -> float:
@@ -15,39 +29,184 @@ def mean_gradient_norm(sums: PathSums) -> float:
     return float(sums.gradient_norm.mean()) / sums.steps
 
 
-def candidate_statistics(sums: PathSums, coordinates: int, epsilon: float) -> dict[str, float | None]:
-    """The statistics that the path sums give for nothing.
-
-    Args:
-        sums: of one iteration's chains.
-        coordinates: N, numbers in one state.
-        epsilon: ε of the Langevin noise.
-
-    Returns:
-        Column name → value; None where it is undefined (ε = 0, or too few steps for a tail).
-    """
-    statistics: dict[str, float | None] = dict.fromkeys(
-        ("virial", "configurational_temperature", "mh_log_ratio", "mh_acceptance", "displacement")
-    )
-    if epsilon == 0:
-        return statistics
-    statistics["virial"] = _virial(sums, coordinates, epsilon)
-    statistics["displacement"] = float(sums.displacement_squared.mean()) / (epsilon**2 * sums.steps * coordinates)
-    if sums.tail_transitions > 0:
-        statistics["configurational_temperature"] = _configurational_temperature(sums, epsilon)
-        statistics["mh_log_ratio"] = float(sums.tail_log_ratio.mean()) / sums.tail_transitions
-        statistics["mh_acceptance"] = float(sums.tail_acceptance.mean()) / sums.tail_transitions
-    return finite_or_none(statistics)
-
-
-def _virial(sums: PathSums, coordinates: int, epsilon: float) -> float:
-    """(E x·g - (ε²/4) E‖g‖²) / N: exactly 1 for a stationary unadjusted chain, of any energy."""
+def virial(record: Record) -> float | None:
+    """(E x·g - (ε²/4) E‖g‖²) / N over the tail: exactly 1 for a stationary unadjusted chain, of any energy."""
+    if record.epsilon == 0:
+        return None
+    sums = record.sums
     pull = sums.tail_position_gradient - sums.tail_gradient_squared / 2
-    return float(pull.mean()) / (sums.tail_steps * temperature(epsilon) * coordinates)
+    return float(pull.mean()) / (sums.tail_steps * record.temperature * record.coordinates)
 
 
-def _configurational_temperature(sums: PathSums, epsilon: float) -> float | None:
-    """E‖g'‖² / E ΔU with ΔU from z·(g' - g) / ε, which also counts the kinks of piecewise linear nets."""
-    laplacian = float(sums.tail_noise_gradient.mean()) / (epsilon * temperature(epsilon))
-    gradient_squared = float(sums.tail_next_gradient_squared.mean()) / temperature(epsilon) ** 2
+def configurational_temperature(record: Record) -> float | None:
+    """E‖g'‖² / E ΔU, with ΔU from z·(g' - g) / ε, which also counts the kinks of piecewise linear nets."""
+    sums, temperature = record.sums, record.temperature
+    if record.epsilon == 0 or sums.tail_transitions == 0:
+        return None
+    laplacian = float(sums.tail_noise_gradient.mean()) / (record.epsilon * temperature)
+    gradient_squared = float(sums.tail_next_gradient_squared.mean()) / temperature**2
     return gradient_squared / laplacian if laplacian != 0 else None
+
+
+def mh_log_ratio(record: Record) -> float | None:
+    """Mean Metropolis log-ratio of the tail's transitions."""
+    return _per_transition(record, record.sums.tail_log_ratio)
+
+
+def mh_log_ratio_variance(record: Record) -> float | None:
+    """Variance of the log-ratio over chains and the tail's transitions."""
+    mean, square = mh_log_ratio(record), _per_transition(record, record.sums.tail_log_ratio_squared)
+    return None if mean is None or square is None else max(square - mean**2, 0.0)
+
+
+def mh_acceptance(record: Record) -> float | None:
+    """Mean of min(1, r) over the tail's transitions."""
+    return _per_transition(record, record.sums.tail_acceptance)
+
+
+def mh_ratio(record: Record) -> float | None:
+    """Mean of r itself: 1 where the chain follows exp(-U)."""
+    return _per_transition(record, record.sums.tail_ratio)
+
+
+def _per_transition(record: Record, total: torch.Tensor) -> float | None:
+    if record.epsilon == 0 or record.sums.tail_transitions == 0:
+        return None
+    return float(total.mean()) / record.sums.tail_transitions
+
+
+def energy_slope(record: Record) -> float:
+    """Change of U per Langevin step over the tail, from where it begins to x_L."""
+    change = (record.energy_neg - record.sums.tail_first_energy.to(record.energy_neg.device)).mean()
+    return float(change) / (record.temperature * record.sums.tail_steps)
+
+
+def displacement(record: Record) -> float | None:
+    """Mean ‖x_L - x_0‖² in units of pure diffusion, ε² L N."""
+    if record.epsilon == 0:
+        return None
+    return float(record.sums.displacement_squared.mean()) / (
+        record.epsilon**2 * record.sums.steps * record.coordinates
+    )
+
+
+def straightness(record: Record) -> float | None:
+    """Mean of ‖x_L - x_0‖ / Σ ‖x_{l+1} - x_l‖: 1 for a straight path."""
+    path = record.sums.step_norm
+    if not bool((path > 0).all()):
+        return None
+    return float((record.sums.displacement_squared.sqrt() / path).mean())
+
+
+def drift_to_noise(record: Record) -> float | None:
+    """Mean ‖G‖² over the tail in units of the noise's ε² N: above 1 the drift rules, below 1 diffusion."""
+    if record.epsilon == 0:
+        return None
+    power = float(record.sums.tail_gradient_squared.mean()) / record.sums.tail_steps
+    return power / (record.epsilon**2 * record.coordinates)
+
+
+def r_over_ceiling(record: Record) -> float | None:
+    """r in units of (ε²/2) √N / data noise, which it cannot exceed where the model equals the noisy data."""
+    if record.data_noise == 0 or record.epsilon == 0:
+        return None
+    ceiling = record.temperature * math.sqrt(record.coordinates) / record.data_noise
+    return mean_gradient_norm(record.sums) / ceiling
+
+
+def sigma_eff(record: Record) -> float | None:
+    """ε² √N / (2 r): the width of the isotropic Gaussian whose gradient has this size."""
+    norm = mean_gradient_norm(record.sums)
+    if norm == 0 or record.epsilon == 0:
+        return None
+    return record.temperature * math.sqrt(record.coordinates) / norm
+
+
+def energy_auc(record: Record) -> float:
+    """P(U(x⁺) > U(x⁻)) + P(=) / 2 over all pairs: 0.5 where the energies cannot be told apart."""
+    low = torch.sort(record.energy_neg).values
+    below = torch.searchsorted(low, record.energy_pos, right=False)
+    up_to = torch.searchsorted(low, record.energy_pos, right=True)
+    return float((below + up_to).double().mean()) / (2 * len(low))
+
+
+def update_gain(record: Record) -> float | None:
+    """First-order drop of d by this update, in units of d's sampling error."""
+    error = _sampling_error(record)
+    return record.update.predicted_drop / error if error else None
+
+
+def update_drop(record: Record) -> float | None:
+    """Drop of d on the same samples that the update really made, in units of d's sampling error."""
+    error = _sampling_error(record)
+    return (record.difference - record.update.difference_after) / error if error else None
+
+
+def _sampling_error(record: Record) -> float:
+    """√(Var U⁺/n + Var U⁻/m); 0 where it is undefined."""
+    if min(len(record.energy_pos), len(record.energy_neg)) < 2:
+        return 0.0
+    variance = record.energy_pos.var() / len(record.energy_pos) + record.energy_neg.var() / len(record.energy_neg)
+    return math.sqrt(float(variance)) / record.temperature
+
+
+def last_layer_balance(record: Record) -> float | None:
+    """(‖w'‖² - ‖w‖² + 2γd - γ²‖∇_w d‖²) / (2γ|d| + γ²‖∇_w d‖²): exactly 0 for plain SGD on a linear last layer."""
+    update, rate = record.update, record.update.rate
+    square = rate**2 * update.last_layer_gradient
+    scale = 2 * rate * abs(record.difference) + square
+    if scale == 0:
+        return None
+    return (update.last_layer_after - update.last_layer_before + 2 * rate * record.difference - square) / scale
+
+
+OBSERVABLES: Mapping[str, ObservableFunction] = {
+    "virial": virial,
+    "configurational_temperature": configurational_temperature,
+    "mh_log_ratio": mh_log_ratio,
+    "mh_log_ratio_variance": mh_log_ratio_variance,
+    "mh_acceptance": mh_acceptance,
+    "mh_ratio": mh_ratio,
+    "energy_slope": energy_slope,
+    "displacement": displacement,
+    "straightness": straightness,
+    "drift_to_noise": drift_to_noise,
+    "r_over_ceiling": r_over_ceiling,
+    "sigma_eff": sigma_eff,
+    "energy_auc": energy_auc,
+    "update_gain": update_gain,
+    "update_drop": update_drop,
+    "last_layer_balance": last_layer_balance,
+    "parameter_norm": lambda record: record.update.parameter_norm,
+    "parameter_gradient_norm": lambda record: record.update.gradient_norm,
+    "bank_age": lambda record: record.bank.mean_age if record.bank else None,
+    "bank_visits": lambda record: record.bank.mean_visits if record.bank else None,
+    "bank_unvisited": lambda record: record.bank.unvisited if record.bank else None,
+}
+"""Column → function: what every run logs in each iteration."""
+
+
+def observe(record: Record, own: Mapping[str, ObservableFunction]) -> dict[str, float | None]:
+    """All statistics of one iteration, the user's own included; None where undefined."""
+    return finite_or_none({name: function(record) for name, function in {**OBSERVABLES, **own}.items()})
+
+
+def own_observables(names: Iterable[str]) -> dict[str, ObservableFunction]:
+    """A user's own statistics, given as ``module:function``; the column takes the function's name.
+
+    Raises:
+        RecipeError: not of that form, or a name that cannot be a column of the user's own.
+        EbmdiagError: it cannot be imported.
+    """
+    found: dict[str, ObservableFunction] = {}
+    for name in names:
+        module, colon, attribute = name.partition(":")
+        if not colon:
+            raise RecipeError(f"[trace] statistics takes 'module:function', but got '{name}'.")
+        if str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        try:
+            found[check_column_name(attribute)] = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise EbmdiagError(f"[trace] statistic '{name}' cannot be imported: {error}.") from error
+    return found

@@ -102,7 +102,7 @@ class PictureObserver:
     def _draw(self, state: State, info: Info) -> None:
         dataset, name = self._algorithm.dataset, f"step_{state.step:010d}"
         if isinstance(dataset, PlanarDensity):
-            samples = info.negatives if state.bank is None else state.bank[:2000]
+            samples = info.negatives if state.bank is None else state.bank.chains[:2000]
             epsilon = self._algorithm.recipe.langevin.epsilon
             save_landscape(self._run.landscape / f"{name}.npz", state.net, dataset, samples, state.step, epsilon)
         elif len(dataset.shape) == 3:

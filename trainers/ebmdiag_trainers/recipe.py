@@ -103,6 +103,7 @@ class TraceOptions:
     checkpoint_seconds: float = _value(60.0, _POSITIVE, "time between checkpoints")
     checkpoint_every: int = _value(0, _NOT_NEGATIVE, "and every so many iterations; these are kept; 0: never")
     samples_every: int = _value(0, _NOT_NEGATIVE, "pictures of short-run samples; 0: only at the end")
+    statistics: tuple[str, ...] = _value((), None, "your own, as module:function")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +125,12 @@ class Recipe:
         for table in TABLES:
             values = asdict(getattr(self, table))
             values.update(values.pop("arguments", {}))
-            tables[table] = {key: value for key, value in values.items() if value is not None}
+            tables[table] = {key: _toml(value) for key, value in values.items() if value is not None}
         return tables
+
+
+def _toml(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 TABLES: Mapping[str, type[Any]] = {
@@ -233,6 +238,8 @@ def _table(name: str, kind: type[Any], values: Any) -> Any:
 
 
 def _checked(where: str, item: Field[Any], expected: Any, value: Any) -> Any:
+    if expected == tuple[str, ...]:
+        return _words(where, value)
     kinds = [kind for kind in get_args(expected) or (expected,) if kind is not NoneType]
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -245,6 +252,13 @@ def _checked(where: str, item: Field[Any], expected: Any, value: Any) -> Any:
     if rule and not rule[1](value):
         raise RecipeError(f"{where} must be {rule[0]}, but is {value!r}.")
     return value
+
+
+def _words(where: str, value: Any) -> tuple[str, ...]:
+    words = (value,) if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise RecipeError(f"{where} must be a list of strings, but is {value!r}.")
+    return tuple(words)
 
 
 def _check_together(recipe: Recipe) -> None:

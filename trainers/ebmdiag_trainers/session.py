@@ -87,6 +87,7 @@ class Session:
         writer = TraceWriter(
             self.place.trace,
             metadata=metadata,
+            extra=self.algorithm.own,
             flush_rows=recipe.trace.flush_rows,
             flush_seconds=recipe.trace.flush_seconds,
             force=self.force,

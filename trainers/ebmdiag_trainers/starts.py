@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ebmdiag.errors import RecipeError
+from ebmdiag_trainers.bank import Bank
 from ebmdiag_trainers.recipe import Langevin
 
 
@@ -34,7 +35,7 @@ def noise(kind: str, count: int, shape: tuple[int, ...], scale: float, generator
 
 def new_bank(
     langevin: Langevin, items: int | None, shape: tuple[int, ...], batch: int, generator: torch.Generator
-) -> Tensor | None:
+) -> Bank | None:
     """The persistent chains at the start of learning, uniform noise; None unless the recipe asks for them.
 
     Raises:
@@ -47,14 +48,14 @@ def new_bank(
         raise RecipeError("[langevin] bank must be given for data that is a density, such as bank = 10000.")
     if size < batch:
         raise RecipeError(f"[langevin] the bank holds {size} chains, but one batch needs {batch}.")
-    return noise("uniform", size, shape, langevin.scale, generator)
+    return Bank.of(noise("uniform", size, shape, langevin.scale, generator))
 
 
 def draw_start(
-    langevin: Langevin, bank: Tensor | None, batch: int, shape: tuple[int, ...], generator: torch.Generator
+    langevin: Langevin, bank: Bank | None, batch: int, shape: tuple[int, ...], generator: torch.Generator
 ) -> Start:
     """Starting points of one iteration, for every start but ``data``; bank slots without replacement."""
     if bank is None:
         return Start(noise(langevin.start, batch, shape, langevin.scale, generator))
-    slots = torch.randperm(bank.shape[0], generator=generator, device=generator.device)[:batch]
-    return Start(bank[slots], slots)
+    slots = torch.randperm(len(bank), generator=generator, device=generator.device)[:batch]
+    return Start(bank.chains[slots], slots)

@@ -9,7 +9,7 @@ it never sees a file. Storing, drawing and telling are the observers' job.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -19,13 +19,16 @@ from torch import Tensor, nn
 
 from ebmdiag.errors import DivergenceError
 from ebmdiag.rows import iteration_row, temperature
+from ebmdiag_trainers.bank import Bank
 from ebmdiag_trainers.data import Dataset
 from ebmdiag_trainers.engines import Chain, Engine, choose_engine
 from ebmdiag_trainers.nets import build_net
-from ebmdiag_trainers.observables import candidate_statistics, mean_gradient_norm
-from ebmdiag_trainers.optimizers import build_optimizer, decay_rate, learning_rate
+from ebmdiag_trainers.observables import ObservableFunction, mean_gradient_norm, observe, own_observables
+from ebmdiag_trainers.optimizers import build_optimizer, decay_rate
 from ebmdiag_trainers.recipe import Recipe
+from ebmdiag_trainers.record import Record
 from ebmdiag_trainers.starts import Start, draw_start, new_bank
+from ebmdiag_trainers.updating import step_on
 
 Row = dict[str, float | int | None]
 
@@ -37,7 +40,7 @@ class State:
     Attributes:
         step: iterations done.
         net, optimizer: with their parameters and moments.
-        bank: persistent chains, shape (size, *shape), or None.
+        bank: persistent chains, or None.
         data_generator: draws positives (CPU).
         chain_generator: draws starts and Langevin noise (on the device).
     """
@@ -45,7 +48,7 @@ class State:
     step: int
     net: nn.Module
     optimizer: torch.optim.Optimizer
-    bank: Tensor | None
+    bank: Bank | None
     data_generator: torch.Generator
     chain_generator: torch.Generator
 
@@ -84,11 +87,13 @@ class Algorithm:
     dataset: Dataset
     device: torch.device
     engine: Engine
+    own: Mapping[str, ObservableFunction] = field(default_factory=dict)
 
     @classmethod
     def of(cls, recipe: Recipe, dataset: Dataset, device: torch.device) -> Algorithm:
-        """Choose the engine that the recipe names."""
-        return cls(recipe, dataset, device, choose_engine(recipe.langevin.engine))
+        """Choose the engine and the user's own statistics that the recipe names."""
+        own = own_observables(recipe.trace.statistics)
+        return cls(recipe, dataset, device, choose_engine(recipe.langevin.engine), own)
 
     def initial_state(self) -> State:
         """The state before the first iteration; everything follows from the recipe's seed."""
@@ -133,31 +138,41 @@ class Algorithm:
         Raises:
             DivergenceError: d is not finite or beyond the recipe's limit; the parameters are not updated.
         """
-        energy_pos, energy_neg = state.net(sample.positives), state.net(sample.chain.end)
-        row = self._row(state, sample, energy_pos, energy_neg)
-        self._refuse_divergence(row)
-        if state.bank is not None:
-            assert sample.start.slots is not None
-            state.bank[sample.start.slots] = sample.chain.end
-        difference = (energy_pos.mean() - energy_neg.mean()) / temperature(self.recipe.langevin.epsilon)
-        state.optimizer.zero_grad()
-        torch.autograd.backward(difference)
-        state.optimizer.step()
-        decay_rate(state.optimizer, self.recipe.optimizer, self.recipe.langevin.epsilon)
-        state.step += 1
-        return Info(row, sample.chain.end)
-
-    def _row(self, state: State, sample: Sample, energy_pos: Tensor, energy_neg: Tensor) -> Row:
-        epsilon = self.recipe.langevin.epsilon
-        return iteration_row(
-            state.step + 1,
+        recipe, step = self.recipe, state.step + 1
+        heat = temperature(recipe.langevin.epsilon)
+        positives, negatives = sample.positives, sample.chain.end
+        energy_pos, energy_neg = state.net(positives), state.net(negatives)
+        row = iteration_row(
+            step,
             energy_pos=energy_pos,
             energy_neg=energy_neg,
             gradient_norm=mean_gradient_norm(sample.chain.sums),
-            epsilon=epsilon,
-            learning_rate=learning_rate(state.optimizer),
-            **candidate_statistics(sample.chain.sums, math.prod(self.dataset.shape), epsilon),
+            epsilon=recipe.langevin.epsilon,
         )
+        self._refuse_divergence(row)
+        if state.bank is not None and sample.start.slots is not None:
+            state.bank.store(sample.start.slots, negatives, step)
+        loss = (energy_pos.mean() - energy_neg.mean()) / heat
+        update = step_on(loss, state.net, state.optimizer, positives, negatives, heat)
+        decay_rate(state.optimizer, recipe.optimizer, recipe.langevin.epsilon)
+        state.step = step
+        record = Record(
+            step=step,
+            epsilon=recipe.langevin.epsilon,
+            temperature=heat,
+            data_noise=recipe.data.noise,
+            coordinates=math.prod(self.dataset.shape),
+            positives=positives,
+            start=sample.start.states,
+            negatives=negatives,
+            energy_pos=energy_pos.detach().double(),
+            energy_neg=energy_neg.detach().double(),
+            difference=float(row["d_s_t"] or 0.0),
+            sums=sample.chain.sums,
+            update=update,
+            bank=state.bank.use(step) if state.bank is not None else None,
+        )
+        return Info({**row, "learning_rate": update.rate, **observe(record, self.own)}, negatives)
 
     def _refuse_divergence(self, row: Row) -> None:
         limit = self.recipe.training.divergence_limit

@@ -47,7 +47,7 @@ def train(
     ebmdiag train flowers --data 102flowers.tgz
     ebmdiag train rings --resume                 go on after Ctrl-C or a crash
     """
-    from ebmdiag.errors import DivergenceError, UsageError
+    from ebmdiag.errors import DivergenceError, UsageError, WriteError
     from ebmdiag_trainers.recipe import load_recipe
 
     if resume and force:
@@ -63,6 +63,9 @@ def train(
     except KeyboardInterrupt:
         click.echo(f"ebmdiag: interrupted; {trace} is saved. Add --resume to go on.", err=True)
         return 130
+    except WriteError as error:
+        error.add_note(f"Rows and checkpoints written so far are kept; then go on with --resume (trace: {trace}).")
+        raise
     except DivergenceError as error:
         error.add_note(f"The trace up to there is kept in {trace}; look at it with 'ebmdiag report {trace}'.")
         raise

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebmdiag.errors import DataError
-from ebmdiag_trainers.data.archives import TOTAL_LIMIT, check_zip, reading
+from ebmdiag_trainers.data.archives import check_zip
 from ebmdiag_trainers.data.preprocessing import Bytes
+from ebmdiag_trainers.data.safety import TOTAL_LIMIT, reading
 
 _COLOURS = (1, 3)
 

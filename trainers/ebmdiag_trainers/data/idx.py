@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ebmdiag.errors import DataError
-from ebmdiag_trainers.data.archives import TOTAL_LIMIT, open_gzip_or_plain, read_bounded, reading
 from ebmdiag_trainers.data.preprocessing import Bytes
+from ebmdiag_trainers.data.safety import TOTAL_LIMIT, open_gzip_or_plain, read_bounded, reading
 
 _NAMES = ("train-images-idx3-ubyte", "train-images.idx3-ubyte")
 _FOLDERS = ("", "raw", "MNIST/raw")

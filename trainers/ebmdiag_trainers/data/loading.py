@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ebmdiag.errors import DataError, UsageError
-from ebmdiag_trainers.data.archives import members, reading
+from ebmdiag_trainers.data.archives import members
 from ebmdiag_trainers.data.arrays import read_npz
 from ebmdiag_trainers.data.cache import cache_folder, load_prepared, prepared_file, prepared_key, save_prepared
 from ebmdiag_trainers.data.cifar import read_cifar
@@ -19,6 +19,7 @@ from ebmdiag_trainers.data.idx import find_idx, read_idx
 from ebmdiag_trainers.data.images import ImageSet
 from ebmdiag_trainers.data.preprocessing import FORMATS, MODES, SUFFIXES, Bytes, decode, prepare_array
 from ebmdiag_trainers.data.progress import share_bar
+from ebmdiag_trainers.data.safety import reading
 from ebmdiag_trainers.data.sources import TOYS, content_digest, image_source
 from ebmdiag_trainers.data.toy import EightGaussians, Rings
 

@@ -26,7 +26,8 @@ class PathSums:
     Attributes:
         steps: L.
         tail_steps, tail_transitions: how many terms the tail sums have.
-        first_energy: F(x_0). (F at the end is not needed by any step and is left to the caller.)
+        first_energy, tail_first_energy: F(x_0), and F where the tail begins. (F at the end is not needed by any
+            step and is left to the caller.)
         gradient_norm: Σ_l ‖G_l‖ over all steps.
         step_norm: Σ_l ‖x_{l+1} - x_l‖ over all steps.
         displacement_squared: ‖x_L - x_0‖².
@@ -36,13 +37,14 @@ class PathSums:
         tail_noise_gradient: Σ z_l · (G_{l+1} - G_l) over the tail transitions.
         tail_log_ratio, tail_log_ratio_squared: Σ and Σ of squares of the Metropolis log-ratio over the tail
             transitions (0 for ε = 0, where no such ratio exists).
-        tail_acceptance: Σ min(1, exp(log-ratio)) over the tail transitions.
+        tail_ratio, tail_acceptance: Σ exp(log-ratio) and Σ min(1, exp(log-ratio)) over the tail transitions.
     """
 
     steps: int
     tail_steps: int
     tail_transitions: int
     first_energy: Tensor
+    tail_first_energy: Tensor
     gradient_norm: Tensor
     step_norm: Tensor
     displacement_squared: Tensor
@@ -52,6 +54,7 @@ class PathSums:
     tail_noise_gradient: Tensor
     tail_log_ratio: Tensor
     tail_log_ratio_squared: Tensor
+    tail_ratio: Tensor
     tail_acceptance: Tensor
 
 

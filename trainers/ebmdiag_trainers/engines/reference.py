@@ -41,7 +41,6 @@ def run_reference(
         raise ValueError(f"a chain needs at least 1 step, but got {steps}")
     sums = _Sums(steps, start)
     point = _evaluate(net, start.detach())
-    first_energy = point.energy.double()
     for step in range(steps):
         z = _draw(start, generator) if noise is None else noise[step]
         move = epsilon * z - point.gradient
@@ -51,7 +50,7 @@ def run_reference(
             after = _evaluate(net, end)
             sums.add_transition(step, point, after, move, z, epsilon)
             point = after
-    return Chain(end, sums.finish(first_energy, end - start))
+    return Chain(end, sums.finish(end - start))
 
 
 def _draw(like: Tensor, generator: torch.Generator) -> Tensor:
@@ -78,14 +77,20 @@ class _Sums:
         self.steps = steps
         self.tail = steps // 2
         zero = torch.zeros(like.shape[0], dtype=torch.float64, device=like.device)
+        self.first_energy, self.tail_first_energy = zero, zero
         self.gradient_norm, self.step_norm = zero.clone(), zero.clone()
         self.gradient_squared, self.position_gradient = zero.clone(), zero.clone()
         self.next_gradient_squared, self.noise_gradient = zero.clone(), zero.clone()
-        self.log_ratio, self.log_ratio_squared, self.acceptance = zero.clone(), zero.clone(), zero.clone()
+        self.log_ratio, self.log_ratio_squared = zero.clone(), zero.clone()
+        self.ratio, self.acceptance = zero.clone(), zero.clone()
 
     def add_step(self, step: int, point: _Point, move: Tensor) -> None:
         self.gradient_norm += point.gradient_squared.sqrt()
         self.step_norm += _dot(move, move).sqrt()
+        if step == 0:
+            self.first_energy = point.energy.double()
+        if step == self.tail:
+            self.tail_first_energy = point.energy.double()
         if step >= self.tail:
             self.gradient_squared += point.gradient_squared
             self.position_gradient += _dot(point.x, point.gradient)
@@ -99,14 +104,16 @@ class _Sums:
             ratio = _log_ratio(before, after, move) / temperature(epsilon)
             self.log_ratio += ratio
             self.log_ratio_squared += ratio.square()
+            self.ratio += ratio.exp()
             self.acceptance += ratio.clamp(max=0.0).exp()
 
-    def finish(self, first_energy: Tensor, displacement: Tensor) -> PathSums:
+    def finish(self, displacement: Tensor) -> PathSums:
         return PathSums(
             steps=self.steps,
             tail_steps=self.steps - self.tail,
             tail_transitions=self.steps - 1 - self.tail,
-            first_energy=first_energy,
+            first_energy=self.first_energy,
+            tail_first_energy=self.tail_first_energy,
             gradient_norm=self.gradient_norm,
             step_norm=self.step_norm,
             displacement_squared=_dot(displacement, displacement).double(),
@@ -116,6 +123,7 @@ class _Sums:
             tail_noise_gradient=self.noise_gradient,
             tail_log_ratio=self.log_ratio,
             tail_log_ratio_squared=self.log_ratio_squared,
+            tail_ratio=self.ratio,
             tail_acceptance=self.acceptance,
         )
 

@@ -1,0 +1,60 @@
+"""The bank of persistent chains, and how it has been used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from ebmdiag_trainers.record import BankUse
+
+
+@dataclass
+class Bank:
+    """Persistent chains.
+
+    Attributes:
+        chains: their states, shape (size, *shape).
+        last_used: the iteration that used each last, 0 for never, shape (size,), int64.
+        visits: how often each was used, shape (size,), int64.
+    """
+
+    chains: Tensor
+    last_used: Tensor
+    visits: Tensor
+
+    @classmethod
+    def of(cls, chains: Tensor) -> Self:
+        """A bank that has not been used."""
+        zero = torch.zeros(len(chains), dtype=torch.int64, device=chains.device)
+        return cls(chains, zero, zero.clone())
+
+    def __len__(self) -> int:
+        return len(self.chains)
+
+    def store(self, slots: Tensor, states: Tensor, step: int) -> None:
+        """Put chains back after iteration ``step``."""
+        self.chains[slots] = states
+        self.last_used[slots] = step
+        self.visits[slots] += 1
+
+    def use(self, step: int) -> BankUse:
+        """How the bank has been used up to iteration ``step``."""
+        return BankUse(
+            mean_age=float((step - self.last_used).double().mean()),
+            mean_visits=float(self.visits.double().mean()),
+            unvisited=float((self.visits == 0).double().mean()),
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that must be saved."""
+        return {"chains": self.chains, "last_used": self.last_used, "visits": self.visits}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Overwrite with what was saved; the shapes must fit."""
+        for name, value in self.tensors().items():
+            if tensors[name].shape != value.shape:
+                raise ValueError(f"the bank's {name} has shape {tuple(tensors[name].shape)}, not {tuple(value.shape)}")
+            value.copy_(tensors[name])

@@ -1,0 +1,80 @@
+"""All that one iteration leaves for a statistic to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ebmdiag_trainers.engines.contract import PathSums
+
+
+@dataclass(frozen=True)
+class Update:
+    """What the optimizer's step did, in units of U and of the parameters.
+
+    Attributes:
+        predicted_drop: -∇_θ d · Δθ: how far d falls on this batch to first order (γ ‖∇_θ d‖² for plain SGD).
+        difference_after: d on the same samples after the step.
+        parameter_norm, gradient_norm: ‖θ‖ before the step, and ‖∇_θ d‖.
+        rate: γ as the optimizer applied it.
+        last_layer_before, last_layer_after: ‖w‖² of the last weight, before and after.
+        last_layer_gradient: ‖∇_w d‖².
+    """
+
+    predicted_drop: float
+    difference_after: float
+    parameter_norm: float
+    gradient_norm: float
+    rate: float
+    last_layer_before: float
+    last_layer_after: float
+    last_layer_gradient: float
+
+
+@dataclass(frozen=True)
+class BankUse:
+    """The persistent chains after this iteration.
+
+    Attributes:
+        mean_age: iterations since a chain was last used, averaged over the bank (since the start, if never).
+        mean_visits: how often a chain has been used, on average.
+        unvisited: share of chains never used.
+    """
+
+    mean_age: float
+    mean_visits: float
+    unvisited: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """One iteration, for functions ``statistic(record) -> float | None``.
+
+    Attributes:
+        step: number of the iteration, from 1.
+        epsilon, temperature: ε and T of the Langevin steps.
+        data_noise: standard deviation of the noise on the positives.
+        coordinates: N, numbers in one state.
+        positives, start, negatives: x⁺, x_0 and x⁻ = x_L, shape (B, *shape).
+        energy_pos, energy_neg: F(x⁺) and F(x⁻) before the update, shape (B,), float64.
+        difference: d in units of U.
+        sums: path sums of the chains.
+        update: what the optimizer did.
+        bank: use of the persistent chains; None without a bank.
+    """
+
+    step: int
+    epsilon: float
+    temperature: float
+    data_noise: float
+    coordinates: int
+    positives: Tensor
+    start: Tensor
+    negatives: Tensor
+    energy_pos: Tensor
+    energy_neg: Tensor
+    difference: float
+    sums: PathSums
+    update: Update
+    bank: BankUse | None

@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 os.fsync(handle.fileno())
             beside.replace(path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # not there (any more): the case after a rename, and after most refusals
             beside.unlink()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any
 
 from ebmdiag.errors import EbmdiagError, UsageError
@@ -37,3 +39,17 @@ def load(group: str, name: str) -> Any:
         raise EbmdiagError(
             f"'{name}' is registered in {group} as {points[name].value}, but cannot be imported: {error}."
         ) from error
+
+
+def headline(group: str, name: str) -> str:
+    """The first line of the docstring of the module that an entry point names, without importing the module.
+
+    So that ``ebmdiag --help`` need not import every analysis; empty where there is no source to read.
+    """
+    try:
+        spec = find_spec(registered(group)[name].module)
+        source = spec.loader.get_source(spec.name) if spec and hasattr(spec.loader, "get_source") else None
+    except ImportError:
+        return ""
+    docstring = ast.get_docstring(ast.parse(source)) if source else None
+    return (docstring or "").partition("\n")[0]

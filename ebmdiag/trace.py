@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ebmdiag.arrow import floats, integers
 from ebmdiag.errors import TraceError, UsageError
 from ebmdiag.metadata import TraceMetadata
 from ebmdiag.names import nearest
@@ -48,7 +49,7 @@ class Trace:
     @property
     def steps(self) -> NDArray[np.int64]:
         """Iteration numbers, shape (rows,)."""
-        return np.asarray(self.table.column("step").to_numpy(), dtype=np.int64)
+        return integers(self.table.column("step"))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -69,7 +70,7 @@ class Trace:
         chunked = self.table.column(column)
         if len(self) and chunked.null_count == len(self):
             raise TraceError(f"{self.path}: column '{column}' is empty; it has values in: {', '.join(self.columns)}.")
-        values = np.asarray(chunked.cast(pa.float64()).to_numpy(), dtype=np.float64)
+        values = floats(chunked)
         self._refuse_gaps(column, values)
         return values
 
@@ -202,12 +203,12 @@ def rows_after(piece: pa.Table, step: int | None) -> pa.Table:
     """The rows of later steps than ``step`` (all, if None)."""
     if step is None or not piece.num_rows:
         return piece
-    steps = piece.column("step").to_numpy()
+    steps = integers(piece.column("step"))
     return piece.slice(int(np.searchsorted(steps, step, side="right")))
 
 
 def _refuse_disorder(path: Path, table: pa.Table) -> None:
-    steps = table.column("step").to_numpy()
+    steps = integers(table.column("step"))
     wrong = np.flatnonzero(np.diff(steps) <= 0)
     if len(wrong):
         row = int(wrong[0])

@@ -3,7 +3,7 @@
 The rules are relations that hold for every trace, whoever wrote it:
 
 - T = ε²/2 (1 when ε = 0), r_t = T v_t, d_s_t = energy_pos_mean - energy_neg_mean;
-- norms, standard deviations, times and learning rates are not negative, mh_acceptance lies between 0 and 1;
+- norms, standard deviations, times and learning rates are not negative, shares lie between 0 and 1;
 - what is present is finite (an undefined value is absent); steps increase from 1; the clock never runs back.
 
 Equalities are held to a relative error of 1e-6 of the largest number in them, since a float32 logger rounds
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ebmdiag.metadata import ENERGY_SIGN
 from ebmdiag.rows import temperature
-from ebmdiag.statistics import BY_COLUMN
+from ebmdiag.statistics import BY_COLUMN, STATISTICS
 from ebmdiag.trace import Trace
 
 Outcome = Literal["ok", "note", "VIOLATION"]
@@ -31,7 +31,11 @@ Floats = NDArray[np.float64]
 RELATIVE_TOLERANCE = 1e-6
 ABSOLUTE_FLOOR = 1e-12
 
-_NOT_NEGATIVE = ("v_t", "r_t", "energy_pos_sd", "energy_neg_sd", "learning_rate", "elapsed_s", "displacement")
+_NOT_NEGATIVE = (
+    *(statistic.column for statistic in STATISTICS if "never negative" in statistic.sign),
+    *("learning_rate", "elapsed_s", "sigma_eff", "bank_visits"),
+)
+_SHARES = (*(statistic.column for statistic in STATISTICS if "between 0 and 1" in statistic.sign), "energy_auc")
 
 
 @dataclass(frozen=True)
@@ -185,9 +189,11 @@ def _ranges(trace: Trace) -> Iterator[Check]:
         if name in trace.columns:
             values, _ = _values(trace, name)
             yield _range(trace, f"{name} >= 0", values < 0, values)
-    if "mh_acceptance" in trace.columns:
-        values, _ = _values(trace, "mh_acceptance")
-        yield _range(trace, "0 <= mh_acceptance <= 1", (values < 0) | (values > 1), values)
+    for name in _SHARES:
+        if name in trace.columns:
+            values, _ = _values(trace, name)
+            beyond = (values < -RELATIVE_TOLERANCE) | (values > 1 + RELATIVE_TOLERANCE)
+            yield _range(trace, f"0 <= {name} <= 1", beyond, values)
 
 
 def _range(trace: Trace, rule: str, bad: NDArray[np.bool_], values: Floats) -> Check:

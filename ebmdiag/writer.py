@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ebmdiag.arrow import integers
 from ebmdiag.errors import DivergenceError, OutputExistsError, TraceError, UsageError, WriteError
 from ebmdiag.files import refuse_existing, replacing, writing
 from ebmdiag.metadata import RunState, TraceMetadata
@@ -279,7 +280,7 @@ def _merged(sources: list[Path], before: int | None, schema: pa.Schema) -> Itera
         if piece.num_rows:
             last = int(piece.column("step")[-1].as_py())
         if before is not None:
-            piece = piece.slice(0, int(np.searchsorted(piece.column("step").to_numpy(), before, side="left")))
+            piece = piece.slice(0, int(np.searchsorted(integers(piece.column("step")), before, side="left")))
         yield _conform(piece, schema)
 
 

@@ -21,7 +21,7 @@ def pytest_terminal_summary(terminalreporter) -> None:
     if _data_folder() is None:
         terminalreporter.write_sep("!", "EBMDIAG_TEST_DATA is unset", red=True, bold=True)
         terminalreporter.write_line(
-            "The tests on the real flowers, the digits and the large golden numbers were SKIPPED.\n"
+            "The tests on real images and on the large golden numbers were SKIPPED.\n"
             "Set EBMDIAG_TEST_DATA to the folder that holds data/ and golden/ to run them."
         )
 

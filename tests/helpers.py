@@ -1,8 +1,13 @@
 """What several test files need: analytic energies, assertions in standard errors, small runs."""
 
+import dataclasses
+
 import numpy as np
 import torch
 from torch import nn
+
+from ebmdiag.rows import temperature
+from ebmdiag_trainers.record import Record, Update
 
 
 class GaussianEnergy(nn.Module):
@@ -43,3 +48,26 @@ TINY = (
     "trace.flush_rows=3",
 )
 """Settings that make ``rings`` a matter of milliseconds."""
+
+
+def record_of(net, start, chain, epsilon, **changes):
+    """The record of an iteration whose positives are its negatives, and whose update did nothing."""
+    with torch.no_grad():
+        energy = net(chain.end).double()
+    record = Record(
+        step=1,
+        epsilon=epsilon,
+        temperature=temperature(epsilon),
+        data_noise=0.0,
+        coordinates=start[0].numel(),
+        positives=chain.end,
+        start=start,
+        negatives=chain.end,
+        energy_pos=energy,
+        energy_neg=energy,
+        difference=0.0,
+        sums=chain.sums,
+        update=Update(0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0),
+        bank=None,
+    )
+    return dataclasses.replace(record, **changes)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ebmdiag import TraceWriter
 from ebmdiag.registry import ANALYSES, registered
 
 ROOT = Path(__file__).parent.parent
@@ -19,10 +20,22 @@ def loaded(code, *modules):
     return answer.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["acf", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["report", "--help"], ["train", "--help"], ["acf", "--help"]])
 def test_help_is_light(arguments):
     code = f"from ebmdiag.cli.main import call\nassert call({arguments!r}) == 0"
     assert loaded(code, *HEAVY) == "[]"
+
+
+def test_the_list_of_commands_does_not_even_need_numpy():
+    assert loaded('from ebmdiag.cli.main import call\nassert call(["--help"]) == 0', *HEAVY, "numpy") == "[]"
+
+
+def test_acf_needs_no_torch_no_pandas_and_no_plotting_library(workplace):
+    with TraceWriter("a.parquet", epsilon=0.1) as trace:
+        for step in range(1, 99):
+            trace.append({"step": step, "d_s_t": step % 7, "r_t": step % 5})
+    code = 'from ebmdiag.cli.main import call\nassert call(["acf", "a.parquet"]) == 0'
+    assert loaded(code, "torch", "pandas", "matplotlib", "seaborn", "statsmodels", "scipy.stats") == "[]"
 
 
 def test_import_is_light():

@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 import click
 
@@ -26,7 +26,9 @@ from ebmdiag.files import refuse_existing, replacing
 from ebmdiag.report.style import FORMATS
 from ebmdiag.result import Finding, Result
 from ebmdiag.terminal import printable
-from ebmdiag.trace import Trace, read_trace
+
+if TYPE_CHECKING:
+    from ebmdiag.trace import Trace
 
 UNDETERMINED = 4
 _OWN = "option_"  # keeps an analysis' option from taking the name of a common one
@@ -95,6 +97,8 @@ def _spoken(findings: list[Finding]) -> Iterator[str]:
 
 
 def _rows(path: Path, columns: list[str] | None, first: int | None, last: int | None) -> Trace:
+    from ebmdiag.trace import read_trace
+
     trace = read_trace(path, columns)
     if columns and not set(columns) <= set(trace.table.column_names):
         trace = read_trace(path)  # so that the complaint about a missing column can name those that are there

@@ -16,7 +16,7 @@ import click
 from ebmdiag._version import VERSION
 from ebmdiag.errors import EbmdiagError
 from ebmdiag.names import nearest
-from ebmdiag.registry import ANALYSES, COMMANDS, load, registered
+from ebmdiag.registry import ANALYSES, COMMANDS, headline, load, registered
 
 _BUILT_IN = {
     "report": "ebmdiag.cli.report:report",
@@ -46,6 +46,19 @@ class LazyGroup(click.Group):
 
             return analysis_command(load(ANALYSES, name))
         return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with a line each; an analysis is described by its module, which is not imported for it."""
+        names = self.list_commands(ctx)
+        width = formatter.width - max(map(len, names)) - 6
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._line(ctx, name, width)) for name in names])
+
+    def _line(self, ctx: click.Context, name: str, width: int) -> str:
+        if name in registered(ANALYSES):
+            return headline(ANALYSES, name)
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str(width) if command else ""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

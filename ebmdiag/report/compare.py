@@ -26,7 +26,7 @@ def run_names(runs: Sequence[Run]) -> list[str]:
 def overview(runs: Sequence[Run]) -> TableView:
     """One row a run; medians are of the later half of its rows."""
     rows = [_row(name, run) for name, run in zip(run_names(runs), runs, strict=True)]
-    return TableView("The runs", list(_HEADER), rows, "Medians are taken over the later half of the rows.")
+    return TableView("The runs", list(_HEADER), rows, ["Medians are taken over the later half of the rows."])
 
 
 def _row(name: str, run: Run) -> list[Cell]:
@@ -64,8 +64,8 @@ def estimates_side_by_side(runs: Sequence[Run]) -> TableView | None:
         [Cell(analysis), Cell(name), *(_cell(estimates.get((analysis, name))) for estimates in found)]
         for analysis, name in shared
     ]
-    note = "Numbers in grey are not reliable; the reason stands in the run's own part."
-    return TableView("Estimates side by side", ["analysis", "quantity", *run_names(runs)], rows, note)
+    notes = ["Numbers in grey are not reliable; the reason stands in the run's own part."]
+    return TableView("Estimates side by side", ["analysis", "quantity", *run_names(runs)], rows, notes)
 
 
 def _estimates(run: Run) -> dict[tuple[str, str], Estimate]:

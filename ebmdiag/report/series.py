@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ebmdiag.analysis import Drawing
 from ebmdiag.report.envelope import Envelope
 from ebmdiag.report.style import INK, SERIES, house_style
-from ebmdiag.report.wording import number
+from ebmdiag.report.wording import number, sentence
 from ebmdiag.result import Table
 from ebmdiag.statistics import BY_COLUMN
 
@@ -84,7 +84,7 @@ def _scale(axes: Axes, series: Envelope) -> float | None:
 
 def _caption(series: Envelope, linear: float | None) -> str:
     statistic = BY_COLUMN[series.column]
-    said = [f"{statistic.title.capitalize()}."]
+    said = [f"{sentence(statistic.title)}."]
     if series.binned:
         rows = round(series.rows / len(series.low))
         said.append(f"Band: smallest to largest value of about {number(rows)} rows; no spike is left out.")

@@ -23,20 +23,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableView:
-    """A table as text; ``note`` says what is left out."""
+    """A table as text; ``notes`` say what is left out or not to be trusted."""
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    note: str = ""
+    notes: Sequence[str] = ()
 
 
 def table_view(table: Table) -> TableView:
     """A table of a result as text, cut after two hundred rows."""
     rows = table.rows()
-    note = "" if len(rows) <= MOST_TABLE_ROWS else f"The first {MOST_TABLE_ROWS} of {number(len(rows))} rows."
+    notes = [f"The first {MOST_TABLE_ROWS} of {number(len(rows))} rows."] if len(rows) > MOST_TABLE_ROWS else []
     cells = [[_cell(value) for value in row] for row in rows[:MOST_TABLE_ROWS]]
-    return TableView(table.title, list(table.columns), cells, note)
+    return TableView(table.title, list(table.columns), cells, notes)
 
 
 def _cell(value: Any) -> Cell:
@@ -46,23 +46,58 @@ def _cell(value: Any) -> Cell:
 
 
 def estimates_view(estimates: Mapping[str, Estimate]) -> TableView | None:
-    """Estimates with their intervals; doubtful ones are marked, with the reason."""
+    """Estimates with their intervals; doubtful ones are marked, with the reason.
+
+    Names of the form ``column:quantity`` (the habit of analyses that look at several columns) become one row for
+    each column; all other names one row for each estimate.
+    """
     if not estimates:
         return None
+    names = [tuple(name.partition(":")[::2]) for name in estimates]
+    columns, quantities = dict.fromkeys(c for c, _ in names), dict.fromkeys(q for _, q in names)
+    if len(columns) > 1 and all(quantity for _, quantity in names):
+        return _one_row_each_column(estimates, list(columns), list(quantities))
+    return _one_row_each_estimate(estimates)
+
+
+def _one_row_each_estimate(estimates: Mapping[str, Estimate]) -> TableView:
     rows = []
     for name, estimate in estimates.items():
         doubtful = not estimate.reliable
-        between = "" if estimate.low is None else f"{number(estimate.low)} to {number(estimate.high)}"
         remark = f"Not reliable: {estimate.reason}" if doubtful else estimate.reason
         rows.append(
             [
                 Cell(name, doubtful=doubtful),
                 Cell(number(estimate.value), numeric=True, doubtful=doubtful),
-                Cell(between, numeric=True, doubtful=doubtful),
+                Cell(_interval(estimate), numeric=True, doubtful=doubtful),
                 Cell(remark, doubtful=doubtful),
             ]
         )
     return _without_empty_columns(TableView("Estimates", ["quantity", "value", "interval", "remark"], rows))
+
+
+def _one_row_each_column(
+    estimates: Mapping[str, Estimate], columns: Sequence[str], quantities: Sequence[str]
+) -> TableView:
+    rows = [[Cell(column), *(_both(estimates.get(f"{column}:{q}")) for q in quantities)] for column in columns]
+    reasons: dict[str, dict[str, None]] = {}
+    for name, estimate in estimates.items():
+        if not estimate.reliable:
+            reasons.setdefault(estimate.reason, {})[name.partition(":")[0]] = None
+    notes = [f"In grey, not reliable: {', '.join(said)}: {reason}." for reason, said in reasons.items()]
+    return TableView("Estimates", ["column", *quantities], rows, notes)
+
+
+def _interval(estimate: Estimate) -> str:
+    return "" if estimate.low is None else f"{number(estimate.low, 3)} to {number(estimate.high, 3)}"
+
+
+def _both(estimate: Estimate | None) -> Cell:
+    """Value and interval in one cell; empty where there is no such estimate."""
+    if estimate is None:
+        return Cell("", numeric=True)
+    between = f" ({_interval(estimate)})" if estimate.low is not None else ""
+    return Cell(f"{number(estimate.value)}{between}", numeric=True, doubtful=not estimate.reliable)
 
 
 def _without_empty_columns(view: TableView) -> TableView:

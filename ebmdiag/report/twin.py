@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,10 +15,18 @@ from ebmdiag.report.landscape import compare
 
 def to_json(runs: Sequence[Run]) -> dict[str, Any]:
     """All runs: facts, findings (worst first), results, envelopes, landscape distances. Plain JSON."""
-    return {
-        "ebmdiag": VERSION,
-        "runs": [_run(name, run) for name, run in zip(run_names(runs), runs, strict=True)],
-    }
+    named = zip(run_names(runs), runs, strict=True)
+    document: dict[str, Any] = finite({"ebmdiag": VERSION, "runs": [_run(name, run) for name, run in named]})
+    return document
+
+
+def finite(value: Any) -> Any:
+    """The same JSON value with null for what is not finite: a stranger's recipe may hold NaN."""
+    if isinstance(value, dict):
+        return {str(name): finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _run(name: str, run: Run) -> dict[str, Any]:

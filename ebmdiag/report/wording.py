@@ -66,10 +66,22 @@ def unit(text: str) -> str:
     """The unit of a column as part of a sentence.
 
     Example:
-        >>> unit("U"), unit("1"), unit("unit of x")
-        ('in units of U', 'without unit', 'in units of x')
+        >>> unit("U"), unit("1"), unit("unit of x"), unit("iterations")
+        ('in units of U', 'without unit', 'in units of x', 'in iterations')
     """
-    return "without unit" if text == "1" else f"in units of {text.removeprefix('unit of ')}"
+    if text == "1":
+        return "without unit"
+    return f"in units of {text.removeprefix('unit of ')}" if text in ("U", "T", "unit of x") else f"in {text}"
+
+
+def sentence(text: str) -> str:
+    """With a capital first letter, and the rest as it is.
+
+    Example:
+        >>> sentence("mean Metropolis ratio")
+        'Mean Metropolis ratio'
+    """
+    return text[:1].upper() + text[1:]
 
 
 def moment(text: str) -> str:

@@ -78,6 +78,8 @@ BROKEN = {
     "negative norm": ({"v_t": -2.0, "r_t": -2 * TEMPERATURE}, "v_t >= 0", -2.0),
     "negative rate": ({"learning_rate": -1e-4}, "learning_rate >= 0", -1e-4),
     "acceptance above 1": ({"mh_acceptance": 1.01}, "0 <= mh_acceptance <= 1", 1.01),
+    "negative norm of the parameters": ({"parameter_norm": -1.0}, "parameter_norm >= 0", -1.0),
+    "a share below 0": ({"bank_unvisited": -0.5}, "0 <= bank_unvisited <= 1", -0.5),
     "clock runs back": ({"elapsed_s": 0.15}, "elapsed_s does not decrease", 0.15),
 }
 
@@ -148,7 +150,7 @@ def test_other_states_are_a_note_and_their_message_cannot_steer_the_terminal(wor
     write([row(1)], METADATA.with_state(state, "\x1b[2Jgone"))
     assert call(["validate", "t.parquet"]) == 0
     said = capsys.readouterr().out
-    assert f"note       state" in said
+    assert "note       state" in said
     assert state in said
     assert "\x1b" not in said
 

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import pickle
+import resource
 import struct
 import tarfile
 import zipfile
@@ -167,6 +168,17 @@ class TestCifar:
     def test_extension_codes_and_persistent_ids_lead_nowhere(self, extension):
         with pytest.raises(DataError, match="not a readable CIFAR-10 batch"):
             read_batch(b"\x80\x02" + extension + b".", "here")
+
+    @pytest.mark.parametrize(
+        "content", [b"Nr\xff\xff\xff\xff.", b"Np4294967295\n.", b"\x96\xff\xff\xff\xff\xff\x00\x00\x00", b"\x960000000"]
+    )
+    def test_a_claim_of_memory_is_refused_before_it_is_met(self, content):
+        with pytest.raises(DataError, match="not a readable CIFAR-10 batch"):
+            read_batch(b"\x80\x05" + content, "here")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(DataError, match="it holds LONG_BINPUT 100000000, which no batch needs"):
+            read_batch(b"\x80\x02Nr" + struct.pack("<I", 10**8) + b".", "here")
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB; met, it would be 1.6 GB
 
     def test_the_encoder_admits_only_what_python_writes(self):
         content = b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x04\x00\x00\x00zlib\x86R."

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from helpers import GaussianEnergy, QuarticEnergy, assert_within_errors
+from helpers import GaussianEnergy, QuarticEnergy, assert_within_errors, record_of
 from scipy.stats import norm
 
 from ebmdiag.errors import RecipeError
 from ebmdiag_trainers.engines import ENGINES, choose_engine
-from ebmdiag_trainers.observables import candidate_statistics, mean_gradient_norm
+from ebmdiag_trainers.observables import mean_gradient_norm, observe
 
 EPSILON = 0.4
 PRECISIONS = np.array([1.0, 2.0, 5.0])
@@ -30,15 +30,19 @@ def run(variance, seed=1, steps=STEPS, engine="reference"):
     return start, chain
 
 
+def statistics_of(start, chain):
+    return observe(record_of(GaussianEnergy(PRECISIONS, EPSILON), start, chain, EPSILON), {})
+
+
 def virial_per_chain(sums):
     pull = sums.tail_position_gradient - sums.tail_gradient_squared / 2
     return pull / (sums.tail_steps * TEMPERATURE * len(PRECISIONS))
 
 
 def test_virial_is_one_for_stationary_chains():
-    _, chain = run(STATIONARY)
+    start, chain = run(STATIONARY)
     assert_within_errors(virial_per_chain(chain.sums), 1.0)
-    statistics = candidate_statistics(chain.sums, 3, EPSILON)
+    statistics = statistics_of(start, chain)
     assert statistics["virial"] == pytest.approx(float(virial_per_chain(chain.sums).mean()), rel=1e-12)
 
 
@@ -52,20 +56,22 @@ def test_virial_sees_chains_that_are_not_stationary(factor):
 
 def test_configurational_temperature_has_its_closed_form():
     """T_c = sum(lambda / (1 - eps^2 lambda / 4)) / sum(lambda) at the stationary law of the discrete chain."""
-    sums = run(STATIONARY)[1].sums
+    start, chain = run(STATIONARY)
+    sums = chain.sums
     gradient_squared = sums.tail_next_gradient_squared / (sums.tail_transitions * TEMPERATURE**2)
     laplacian = sums.tail_noise_gradient / (sums.tail_transitions * EPSILON * TEMPERATURE)
     assert_within_errors(gradient_squared, float((PRECISIONS**2 * STATIONARY).sum()))
     assert_within_errors(laplacian, PRECISIONS.sum())
     expected = float((PRECISIONS**2 * STATIONARY).sum() / PRECISIONS.sum())
-    found = candidate_statistics(sums, 3, EPSILON)["configurational_temperature"]
+    found = statistics_of(start, chain)["configurational_temperature"]
     relative_error = float(laplacian.std() / laplacian.mean() + gradient_squared.std() / gradient_squared.mean())
     assert abs(found / expected - 1) < 4 * relative_error / CHAINS**0.5
 
 
 def test_displacement_and_log_ratio_from_a_cold_start():
     """From x = 0 the variance obeys v' = a^2 v + eps^2; on a quadratic energy log r = eps^2/8 (|g|^2 - |g'|^2)."""
-    sums = run(np.zeros(3))[1].sums
+    start, chain = run(np.zeros(3))
+    sums = chain.sums
     variances = [np.zeros(3)]
     for _ in range(STEPS):
         variances.append(CONTRACTION**2 * variances[-1] + EPSILON**2)
@@ -73,7 +79,7 @@ def test_displacement_and_log_ratio_from_a_cold_start():
     tail = range(STEPS // 2, STEPS - 1)
     expected = sum(EPSILON**2 / 8 * (PRECISIONS**2 * (variances[i] - variances[i + 1])).sum() for i in tail)
     assert_within_errors(sums.tail_log_ratio, expected)
-    found = candidate_statistics(sums, 3, EPSILON)
+    found = statistics_of(start, chain)
     assert found["displacement"] == pytest.approx(
         float(sums.displacement_squared.mean()) / (EPSILON**2 * STEPS * 3), rel=1e-12
     )
@@ -97,6 +103,7 @@ def test_log_ratio_is_that_of_the_proposal_densities():
     expected = (x**4 - y**4).sum(1) / 4 + log_proposal(x, y) - log_proposal(y, x)
     np.testing.assert_allclose(sums.tail_log_ratio, expected, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(sums.tail_log_ratio_squared, expected**2, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(sums.tail_ratio, np.exp(expected), rtol=1e-10)
     np.testing.assert_allclose(sums.tail_acceptance, np.minimum(1, np.exp(expected)), rtol=1e-10)
 
 
@@ -106,7 +113,8 @@ def test_sums_over_the_whole_path():
     noise = torch.randn(steps, 7, 2, generator=generator(4), dtype=torch.float64)
     chain = ENGINES["reference"](net, start, steps, EPSILON, generator(0), noise=noise)
     x, gradient_norm, step_norm = start.numpy(), 0, 0
-    for z in noise.numpy():
+    for step, z in enumerate(noise.numpy()):
+        tail_start = x**4 if step == steps // 2 else x**4 * 0 if step == 0 else tail_start
         gradient = TEMPERATURE * x**3
         move = EPSILON * z - gradient
         gradient_norm = gradient_norm + np.linalg.norm(gradient, axis=1)
@@ -116,20 +124,25 @@ def test_sums_over_the_whole_path():
     np.testing.assert_allclose(chain.sums.gradient_norm, gradient_norm, rtol=1e-12)
     np.testing.assert_allclose(chain.sums.step_norm, step_norm, rtol=1e-12)
     np.testing.assert_allclose(chain.sums.first_energy, net(start), rtol=1e-12)
+    np.testing.assert_allclose(chain.sums.tail_first_energy, TEMPERATURE * tail_start.sum(1) / 4, rtol=1e-12)
     assert mean_gradient_norm(chain.sums) == pytest.approx(gradient_norm.mean() / steps, rel=1e-12)
 
 
 def test_without_noise_it_is_gradient_descent():
     net = GaussianEnergy([1.0], 2**0.5)  # T = 1: F = x^2 / 2, and one step of x - F'(x) ends at 0
-    chain = ENGINES["reference"](net, torch.full((3, 1), 2.0, dtype=torch.float64), 1, 0.0, generator(0))
+    start = torch.full((3, 1), 2.0, dtype=torch.float64)
+    chain = ENGINES["reference"](net, start, 1, 0.0, generator(0))
     assert float(chain.end.abs().max()) < 1e-15
-    assert set(candidate_statistics(chain.sums, 1, 0.0).values()) == {None}
+    statistics = observe(record_of(net, start, chain, 0.0), {})
+    for name in ("virial", "configurational_temperature", "mh_acceptance", "displacement", "drift_to_noise"):
+        assert statistics[name] is None, name
+    assert statistics["straightness"] == pytest.approx(1.0)
 
 
 def test_a_single_step_has_no_transitions():
-    sums = run(STATIONARY, steps=1)[1].sums
-    statistics = candidate_statistics(sums, 3, EPSILON)
-    assert sums.tail_transitions == 0
+    start, chain = run(STATIONARY, steps=1)
+    statistics = statistics_of(start, chain)
+    assert chain.sums.tail_transitions == 0
     assert statistics["mh_acceptance"] is None
     assert statistics["configurational_temperature"] is None
     assert statistics["virial"] is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from ebmdiag_trainers.data.preprocessing import Bytes
 
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 _PIXELS = 3 * 32 * 32
+_NUMBERED = {"PUT", "BINPUT", "LONG_BINPUT"}
+_BUFFERS = {"BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER"}
 
 
 class _Inert:
@@ -90,6 +93,7 @@ def read_batch(content: bytes, where: str) -> Bytes:
     unpickler = _Unpickler(io.BytesIO(content), encoding="bytes")
     unpickler.where = where
     try:
+        _check_opcodes(content)
         batch = unpickler.load()
     except DataError:
         raise
@@ -97,6 +101,17 @@ def read_batch(content: bytes, where: str) -> Bytes:
         raise DataError(f"{where} is not a readable CIFAR-10 batch ({error}); fetch the archive again.") from error
     record = batch.get(b"data", batch.get("data")) if isinstance(batch, dict) else None
     return _pixels(record, where)
+
+
+def _check_opcodes(content: bytes) -> None:
+    """Refuse, before anything is loaded, what makes Python's unpickler set aside memory on a bare claim.
+
+    A five-byte opcode that files an object under number 4,294,967,295 makes it fill a table of 64 GiB.
+    """
+    for opcode, argument, _ in pickletools.genops(content):
+        claims = opcode.name in _NUMBERED and isinstance(argument, int) and argument > len(content)
+        if claims or opcode.name in _BUFFERS:
+            raise pickle.UnpicklingError(f"it holds {opcode.name} {argument!r:.20}, which no batch needs")
 
 
 def _pixels(record: Any, where: str) -> Bytes:

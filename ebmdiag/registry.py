@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from functools import cache
+from importlib.abc import InspectLoader
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any
@@ -48,8 +49,9 @@ def headline(group: str, name: str) -> str:
     """
     try:
         spec = find_spec(registered(group)[name].module)
-        source = spec.loader.get_source(spec.name) if spec and hasattr(spec.loader, "get_source") else None
     except ImportError:
         return ""
+    loader = spec.loader if spec else None
+    source = loader.get_source(spec.name) if spec and isinstance(loader, InspectLoader) else None
     docstring = ast.get_docstring(ast.parse(source)) if source else None
     return (docstring or "").partition("\n")[0]

@@ -20,7 +20,10 @@ def loaded(code, *modules):
     return answer.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["report", "--help"], ["train", "--help"], ["acf", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], *([name, "--help"] for name in ("report", "train", "acf", "data", "import"))],
+)
 def test_help_is_light(arguments):
     code = f"from ebmdiag.cli.main import call\nassert call({arguments!r}) == 0"
     assert loaded(code, *HEAVY) == "[]"

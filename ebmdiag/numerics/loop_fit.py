@@ -25,7 +25,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -184,24 +184,29 @@ def fit_white(data: Periodogram) -> Fit:
 
 def fit_loop(data: Periodogram, kind: Kind, *, floor: bool = False) -> Fit:
     """A loop of the given kind, by the simplex method from the best points of a coarse grid."""
-    from scipy.optimize import minimize
-
     names = _NAMES[kind] + (("floor",) if floor else ())
     bounds = [_RANGES[name] for name in names]
 
     def objective(point: Series) -> float:
         return _deviance(data, expected(_loop(kind, names, point), data.rows))
 
-    options = {"xatol": 1e-5, "fatol": 1e-4, "maxiter": 1500}
-    found = [
-        minimize(objective, start, method="Nelder-Mead", bounds=bounds, options=options)
-        for start in _best_starts(objective, names)
-    ]
-    lowest = min(found, key=lambda item: float(item.fun))
-    loop = _loop(kind, names, np.asarray(lowest.x, dtype=np.float64))
+    found = [_minimum(objective, start, bounds) for start in _best_starts(objective, names)]
+    deviance, point = min(found, key=lambda item: item[0])
+    loop = _loop(kind, names, point)
     model = expected(loop, data.rows)
     natural = tuple("gain" if name == "share" else name for name in names)
-    return Fit(kind, loop, natural, float(lowest.fun), data.used, _distance(data, model))
+    return Fit(kind, loop, natural, deviance, data.used, _distance(data, model))
+
+
+def _minimum(
+    objective: Callable[[Series], float], start: Series, bounds: list[tuple[float, float]]
+) -> tuple[float, Series]:
+    from scipy.optimize import minimize
+
+    options = {"xatol": 1e-5, "fatol": 1e-4, "maxiter": 1500}
+    search: Any = minimize  # its stubs know no array of unknown shape
+    found = search(objective, start, method="Nelder-Mead", bounds=bounds, options=options)
+    return float(found.fun), np.asarray(found.x, dtype=np.float64)
 
 
 def _best_starts(objective: Callable[[Series], float], names: tuple[str, ...], count: int = 2) -> list[Series]:

@@ -114,7 +114,8 @@ def test_sums_over_the_whole_path():
     chain = ENGINES["reference"](net, start, steps, EPSILON, generator(0), noise=noise)
     x, gradient_norm, step_norm = start.numpy(), 0, 0
     for step, z in enumerate(noise.numpy()):
-        tail_start = x**4 if step == steps // 2 else x**4 * 0 if step == 0 else tail_start
+        if step == steps // 2:
+            tail_start = x**4
         gradient = TEMPERATURE * x**3
         move = EPSILON * z - gradient
         gradient_norm = gradient_norm + np.linalg.norm(gradient, axis=1)

@@ -113,9 +113,7 @@ def test_ratio_statistics_agree_with_each_other():
 
 def test_displacement_once_mixed_is_twice_the_spread():
     precisions, steps = np.array([2.0, 4.0]), 150
-    values = [
-        OBSERVABLES["displacement"](simulate(precisions, 1000, steps=steps, seed=77 * seed)) for seed in range(8)
-    ]
+    values = [OBSERVABLES["displacement"](simulate(precisions, 1000, steps=steps, seed=77 * seed)) for seed in range(8)]
     assert_within_errors(values, 2 * stationary(precisions).sum() / (EPSILON**2 * steps * 2))
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ebmdiag.errors import EbmdiagError, RecipeError
 from ebmdiag.names import nearest
+from ebmdiag_trainers.energies import ENERGIES
 
 NEGATIVE_SLOPE = 0.05
 
@@ -151,12 +152,13 @@ def build_net(factory: str, arguments: Mapping[str, Any], shape: tuple[int, ...]
 
 def _factory(name: str) -> Any:
     if ":" not in name:
-        if name not in NETS:
+        known = {**NETS, **ENERGIES}
+        if name not in known:
             raise RecipeError(
-                f"[net] factory: unknown net '{name}'{nearest(name, NETS)} "
-                f"Known: {', '.join(NETS)}, or your own as 'module:factory'."
+                f"[net] factory: unknown net '{name}'{nearest(name, known)} "
+                f"Known: {', '.join(known)}, or your own as 'module:factory'."
             )
-        return NETS[name]
+        return known[name]
     module, _, attribute = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:

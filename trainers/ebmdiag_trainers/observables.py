@@ -85,9 +85,7 @@ def displacement(record: Record) -> float | None:
     """Mean ‖x_L - x_0‖² in units of pure diffusion, ε² L N."""
     if record.epsilon == 0:
         return None
-    return float(record.sums.displacement_squared.mean()) / (
-        record.epsilon**2 * record.sums.steps * record.coordinates
-    )
+    return float(record.sums.displacement_squared.mean()) / (record.epsilon**2 * record.sums.steps * record.coordinates)
 
 
 def straightness(record: Record) -> float | None:

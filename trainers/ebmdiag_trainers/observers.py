@@ -105,7 +105,7 @@ class PictureObserver:
             samples = info.negatives if state.bank is None else state.bank.chains[:2000]
             epsilon = self._algorithm.recipe.langevin.epsilon
             save_landscape(self._run.landscape / f"{name}.npz", state.net, dataset, samples, state.step, epsilon)
-        elif len(dataset.shape) == 3:
+        elif dataset.shape[1:] == (32, 32):
             save_image_grid(self._run.samples / f"{name}.png", info.negatives)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from ebmdiag.errors import EbmdiagError, RecipeError
 from ebmdiag.names import nearest
@@ -55,10 +55,12 @@ class Training:
 class Data:
     """[data]: the positives."""
 
-    source: str = _needed(_FILLED, "rings, gmm, flowers, mnist, cifar10 or images")
+    source: str = _needed(_FILLED, "rings, gmm, gaussian, flowers, mnist, cifar10 or images")
     path: str = _value("", None, "archive, folder or file; empty: download or compute")
     channels: int | None = _value(None, _COUNT, "colours of an image; left out: as the source has them")
     noise: float = _value(0.0, _NOT_NEGATIVE, "standard deviation of the Gaussian noise added to positives")
+    precisions: tuple[float, ...] = _value((), None, "gaussian only: of the coordinates, repeated in turn")
+    coordinates: int | None = _value(None, _COUNT, "gaussian only; left out: as many as there are precisions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +127,7 @@ class Recipe:
         for table in TABLES:
             values = asdict(getattr(self, table))
             values.update(values.pop("arguments", {}))
-            tables[table] = {key: _toml(value) for key, value in values.items() if value is not None}
+            tables[table] = {key: _toml(value) for key, value in values.items() if value not in (None, ())}
         return tables
 
 
@@ -238,8 +240,8 @@ def _table(name: str, kind: type[Any], values: Any) -> Any:
 
 
 def _checked(where: str, item: Field[Any], expected: Any, value: Any) -> Any:
-    if expected == tuple[str, ...]:
-        return _words(where, value)
+    if get_origin(expected) is tuple:
+        return _list(where, get_args(expected)[0], value)
     kinds = [kind for kind in get_args(expected) or (expected,) if kind is not NoneType]
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -254,11 +256,13 @@ def _checked(where: str, item: Field[Any], expected: Any, value: Any) -> Any:
     return value
 
 
-def _words(where: str, value: Any) -> tuple[str, ...]:
-    words = (value,) if isinstance(value, str) else value
-    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
-        raise RecipeError(f"{where} must be a list of strings, but is {value!r}.")
-    return tuple(words)
+def _list(where: str, kind: type[Any], value: Any) -> tuple[Any, ...]:
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    if kind is float:
+        items = [float(item) if type(item) is int else item for item in items]
+    if not all(type(item) is kind for item in items):
+        raise RecipeError(f"{where} must be a list of {'numbers' if kind is float else 'strings'}, but is {value!r}.")
+    return tuple(items)
 
 
 def _check_together(recipe: Recipe) -> None:

@@ -111,6 +111,8 @@ def _session(recipe: Recipe, out: Path | None, device: str, *, resume: bool, for
         recipe.data.source,
         path=Path(recipe.data.path) if recipe.data.path else None,
         channels=recipe.data.channels,
+        precisions=recipe.data.precisions,
+        coordinates=recipe.data.coordinates,
         progress=not quiet,
     )
     return Session(

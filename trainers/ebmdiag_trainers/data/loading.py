@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from ebmdiag_trainers.data.cache import cache_folder, load_prepared, prepared_fi
 from ebmdiag_trainers.data.cifar import read_cifar
 from ebmdiag_trainers.data.contract import Dataset
 from ebmdiag_trainers.data.download import fetch
+from ebmdiag_trainers.data.gaussian import Gaussian
 from ebmdiag_trainers.data.idx import find_idx, read_idx
 from ebmdiag_trainers.data.images import ImageSet
 from ebmdiag_trainers.data.preprocessing import FORMATS, MODES, SUFFIXES, Bytes, decode, prepare_array
@@ -31,15 +32,18 @@ def load_dataset(
     *,
     path: Path | None = None,
     channels: int | None = None,
+    precisions: Sequence[float] = (),
+    coordinates: int | None = None,
     cache: Path | None = None,
     progress: bool = False,
 ) -> Dataset:
-    """The data set of a source: ``rings``, ``gmm``, ``flowers``, ``mnist``, ``cifar10`` or ``images``.
+    """The data set of a source: ``rings``, ``gmm``, ``gaussian``, ``flowers``, ``mnist``, ``cifar10``, ``images``.
 
     Args:
         source: the name.
         path: an archive, folder or file to read in place of the download; ``images`` needs it.
         channels: 3 (colour) or 1 (grey); by default 1 for ``mnist``, else 3. Pictures are converted.
+        precisions, coordinates: of ``gaussian``, which needs the first; the precisions are repeated in turn.
         cache: the folder for downloads and prepared images; by default ``cache_folder()``.
         progress: show bars on stderr, if it is a terminal.
 
@@ -47,16 +51,25 @@ def load_dataset(
         UsageError: unknown source, channels neither 1 nor 3, or a path where none belongs or none where one does.
         DataError: the data cannot be fetched, read or trusted.
     """
+    if source != "gaussian" and (precisions or coordinates):
+        raise UsageError(f"precisions and coordinates belong to the source 'gaussian', not to '{source}'.")
     if source in TOYS:
-        return _density(source, path, channels)
+        return _density(source, path, channels, precisions, coordinates)
     return load_images(source, path=path, channels=channels, cache=cache, progress=progress)
 
 
-def _density(source: str, path: Path | None, channels: int | None) -> Dataset:
+def _density(
+    source: str, path: Path | None, channels: int | None, precisions: Sequence[float], coordinates: int | None
+) -> Dataset:
     if path is not None:
         raise UsageError(f"the source '{source}' is a density and reads no file; drop the path {path}.")
     if channels is not None:
-        raise UsageError(f"the source '{source}' is a density on the plane; drop channels = {channels}.")
+        raise UsageError(f"the source '{source}' is a density, not images; drop channels = {channels}.")
+    if source == "gaussian":
+        if not precisions:
+            raise UsageError("the source 'gaussian' needs data.precisions, such as [1.0].")
+        count = coordinates or len(precisions)
+        return Gaussian(tuple(precisions[index % len(precisions)] for index in range(count)))
     return _DENSITIES[source]()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ebmdiag.errors import UsageError
 from ebmdiag.names import nearest
 
-TOYS = ("rings", "gmm")
+TOYS = ("rings", "gmm", "gaussian")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,164 @@
+"""The exactly solvable trainer: learning a Gaussian, against the closed forms of its feedback loop and of its bias."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+
+from ebmdiag.rows import temperature
+from ebmdiag_trainers.data import Gaussian
+from ebmdiag_trainers.energies import LaplaceEnergy, MixtureEnergy
+from ebmdiag_trainers.recipe import recipe_from_tables
+from ebmdiag_trainers.training import Algorithm, run
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tensors this small are slower on two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def learn(
+    precision, iterations, *, epsilon, steps, rate, coordinates=20, first=None, start="gaussian", batch=100, **more
+):
+    """Rows of a run on Normal(0, 1/precision) data, and the precisions learned in the end."""
+    heat = temperature(epsilon)
+    tables = {
+        "training": {"iterations": iterations, "batch": batch},
+        "data": {"source": "gaussian"},
+        "net": {
+            "factory": "GaussianEnergy",
+            "coefficients": [heat * (precision if first is None else first)],
+            "coordinates": coordinates,
+        },
+        "optimizer": {"name": "sgd", "learning_rate": rate, **more},
+        "langevin": {"epsilon": epsilon, "steps": steps, "start": start}
+        | ({"bank": batch} if start == "persistent" else {}),
+    }
+    algorithm = Algorithm.of(
+        recipe_from_tables(tables, "test"), Gaussian((precision,) * coordinates), torch.device("cpu")
+    )
+    state = algorithm.initial_state()
+    rows = [info.row for _, info in run(algorithm, state)]
+    return rows, state.net.coefficients.detach().double().numpy() / heat
+
+
+def column(rows, name):
+    return np.array([row[name] for row in rows])
+
+
+def autocorrelation(x, lags):
+    x = x - x.mean()
+    return np.array([x[lag:] @ x[: len(x) - lag] for lag in range(1, lags + 1)]) / (x @ x)
+
+
+# --- the feedback loop, chains that start afresh and mix within one iteration -------------------------------------
+
+EPSILON, STEPS, BATCH = 0.5, 20, 1000
+HEAT = temperature(EPSILON)
+LEARNED = brentq(lambda value: value * (1 - EPSILON**2 * value / 4) - 1, 0.1, 2.0)
+SUSCEPTIBILITY = (1 - EPSILON**2 * LEARNED / 2) / 2
+"""-d/dλ of E[x²/2] under the stationary law of the discrete chain, at unit variance."""
+
+
+def rate_for(gain):
+    """The recipe's rate γ₀ at which the loop gain is ``gain``: in λ the step is γ₀ / T times the moment's error."""
+    return gain * HEAT / SUSCEPTIBILITY
+
+
+def loop(gain, iterations):
+    """d and z of the loop at a gain, from its fixed point. The batch is large: the theory is linear in the noise."""
+    rows, learned = learn(
+        1.0,
+        iterations,
+        epsilon=EPSILON,
+        steps=STEPS,
+        rate=rate_for(gain),
+        first=LEARNED,
+        batch=BATCH,
+        coordinates=8,
+    )
+    assert learned.mean() == pytest.approx(LEARNED, rel=0.1)
+    return column(rows, "d_s_t")[50:], column(rows, "z_t")[50:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("gain", "other"), [(0.05, 0.5), (0.3, 0.7), (1.0, 0.7), (1.5, 1.2)])
+def test_autocorrelation_of_d_follows_the_loop(gain, other):
+    """rho_k = -(g/2)(1-g)^(k-1) and Var z = 1/(1-g/2), within 4.5 errors; at another gain they do not fit."""
+    d, scores = loop(gain, 1250)
+    lags = np.arange(1, 7)
+    found = autocorrelation(d, len(lags))
+
+    def errors_from(g):
+        return np.abs(found + g / 2 * (1 - g) ** (lags - 1.0)).max() * np.sqrt(len(d))
+
+    assert errors_from(gain) < 4.5
+    assert errors_from(other) > 4.5
+    # Var of a sample variance: 2/n sum rho_k^2, with sum rho_k^2 = 1 + g/(2 (2-g)) over both signs of k
+    error = np.sqrt(2 / len(scores) * (1 + gain / (2 * (2 - gain))))
+    assert scores.var() * (1 - gain / 2) == pytest.approx(1, abs=4.5 * error + 0.03)
+
+
+@pytest.mark.slow
+def test_integral_action_sums_blocks_of_d_to_nothing():
+    """The running sum of d stays bounded: blocks have far less variance than independent values would give."""
+    d, _ = loop(0.5, 1250)
+
+    def block_ratio(x, size=40):
+        blocks = x[: len(x) // size * size].reshape(-1, size).sum(1)
+        return blocks.var() / (size * x.var())
+
+    assert block_ratio(d) < 0.25
+    assert block_ratio(np.random.default_rng(1).permutation(d)) > 0.5
+
+
+# --- the trap: short runs reach d = 0 at a wrong precision --------------------------------------------------------
+
+
+def short_run_variance(precision, steps, epsilon):
+    """Variance after the steps, from unit variance: v' = a² v + ε²."""
+    variance, contraction = 1.0, (1 - epsilon**2 * precision / 2) ** 2
+    for _ in range(steps):
+        variance = contraction * variance + epsilon**2
+    return variance
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variance", "steps", "expected", "rate"),
+    [(0.5, 100, 2.2693, 0.004), (0.25, 20, 9.106, 0.05), (4.0, 100, -0.88, 2e-4)],
+)
+def test_short_runs_learn_a_wrong_precision_which_d_does_not_see_and_the_virial_does(variance, steps, expected, rate):
+    epsilon, true = 0.1, 1 / variance
+    solved = brentq(lambda value: short_run_variance(value, steps, epsilon) - variance, -3.0, 15.0)
+    assert solved == pytest.approx(expected, rel=1e-3)
+    rows, learned = learn(
+        true, 150, epsilon=epsilon, steps=steps, rate=rate, coordinates=60, first=expected * 1.05, batch=400
+    )
+    late = rows[50:]
+    assert learned.mean() == pytest.approx(solved, rel=0.05)
+    assert abs(learned.mean() - true) > 5 * learned.std() / np.sqrt(len(learned))
+    scores = column(late, "z_t")
+    assert abs(scores.mean()) < 5 / np.sqrt(len(scores))
+    virials = column(late, "virial")
+    assert abs(virials.mean() - 1) > 10 * virials.std() / np.sqrt(len(virials))
+
+
+def test_long_runs_learn_the_right_precision_and_the_virial_agrees():
+    """The control: with chains that mix, the same loop finds the precision (up to the step's bias) and virial 1."""
+    rows, learned = learn(1.0, 300, epsilon=EPSILON, steps=STEPS * 3, rate=rate_for(0.3), first=LEARNED)
+    virials = column(rows, "virial")
+    assert abs(virials.mean() - 1) < 4 * virials.std() / np.sqrt(len(virials)) + 1e-3
+    assert learned.mean() == pytest.approx(LEARNED, rel=0.05)
+
+
+def test_analytic_energies():
+    x = torch.tensor([[1.0, -2.0], [0.5, 0.0]])
+    assert LaplaceEnergy([1.0, 3.0])(x).tolist() == [7.0, 0.5]
+    mixture = MixtureEnergy([[0.0, 0.0], [1.0, 1.0]], sigma=0.5)
+    expected = [-np.log(np.mean([np.exp(-2 * ((p - m) ** 2).sum()) for m in ([0, 0], [1, 1])])) for p in x.numpy()]
+    assert mixture(x).tolist() == pytest.approx(expected, rel=1e-5)

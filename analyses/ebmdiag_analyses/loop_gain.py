@@ -23,15 +23,15 @@ from ebmdiag.analysis import Analysis
 from ebmdiag.errors import TraceError
 from ebmdiag.numerics.bands import bartlett_errors, independence_error, quantile
 from ebmdiag.numerics.correlation import autocorrelation, crosscorrelation
-from ebmdiag.numerics.loop import predict
+from ebmdiag.numerics.loop import Kind, predict
 from ebmdiag.numerics.loop_fit import FIRST_FREQUENCY, Fit, best_of, fit_all, periodogram, standard_errors
 from ebmdiag.numerics.loop_moments import FEWEST_BLOCKS, GAINS, Sample, sample
-from ebmdiag.numerics.scaling import doubtful, undefined
-from ebmdiag.result import Estimate, Finding, Result, Table
-from ebmdiag.statistics import PAPER
+from ebmdiag.numerics.scaling import deviations, doubtful, undefined
+from ebmdiag.result import Estimate, Result, Table
 from ebmdiag_analyses.conventions import check_at_least, check_level
 from ebmdiag_analyses.lags import lag_table
-from ebmdiag_analyses.loop_gain_view import FAMILY, draw, text
+from ebmdiag_analyses.loop_gain_judge import D, judge
+from ebmdiag_analyses.loop_gain_view import FAMILY, FLOOR, draw, text
 from ebmdiag_analyses.selection import last_rows, row_notes, span
 
 if TYPE_CHECKING:
@@ -39,9 +39,15 @@ if TYPE_CHECKING:
 
 Series = NDArray[np.float64]
 
-D, R, Z = "d_s_t", "r_t", "z_t"
-SOURCE = "derived for this project: linear response of the learning loop (docs/loop_gain.md)"
+R, Z = "r_t", "z_t"
 _COLUMN = {"difference": D, "state": R, "meeting": R, "lead": R, "variance": Z}
+CROSS_LAGS = 10
+_LARGEST_Z = 1e100
+_EDGE = (
+    "it lies at the edge of its range, so it has no error",
+    "it lies at the edge of its range: it cannot be told from 0 (memory without feedback) or from instability",
+)
+LOOPS: tuple[Kind, ...] = ("first", "persistent", "momentum")
 _PARAMETERS = ("gain", "memory", "chain_share", "floor")
 
 
@@ -67,20 +73,6 @@ class Options:
         check_at_least("seed", self.seed, 0)
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When a loop is judged; first proposals of this project."""
-
-    gain: float = 1.0  # a memoryless loop of higher gain overshoots at each update
-    modulus: float = 0.8  # complex poles above it: a wave that lasts
-    near: float = 0.07  # how near the modulus must come to √beta to blame the optimizer
-    agreement_p: float = 0.01  # Bonferroni over the pairs of gains
-    lead: float = 6.0  # of BIC: what usually counts as clear
-
-
-LIMITS = Limits()
-
-
 def analyse(trace: Trace, options: Options) -> Result:
     """Gains, parameter-free relations and fits.
 
@@ -88,6 +80,8 @@ def analyse(trace: Trace, options: Options) -> Result:
     rho_1(d), rho_1(r), the cross-correlation at lags 0 and -1, Var z); ``relation``, ``sum``, ``increment`` (predicted
     0, -1/2, below 0); ``agreement_p``; ``fit:lead`` (BIC to the next family), ``fit:gain``, ``fit:memory``,
     ``fit:chain_share``, ``fit:floor``, ``fit:modulus``, ``fit:period``, ``fit:misfit_p`` of the preferred loop.
+    ``cross:first``, ``cross:persistent``, ``cross:momentum``: how far the measured cross-correlation at lags -10 … 10
+    lies (root mean square) from what the best loop of each kind, fitted to d_s_t alone, predicts.
     Tables: ``models``; ``acf_d``, ``acf_r``, ``ccf`` with what the best loop of each kind predicts.
 
     Raises:
@@ -102,16 +96,19 @@ def analyse(trace: Trace, options: Options) -> Result:
     fits, reason = _fits(d)
     families = best_of(fits)
     preferred = next(iter(families.values()), None)
-    found, moments, reasons = _moments(d, r, z, options)
+    samples, reasons = _samples(d, r, z, options)
     reasons = {Z: z_reason, **reasons}
-    doubts = _doubts(d, r, found, settings["iterations_per_row"])
+    doubts = _doubts(d, r, settings["iterations_per_row"])
+    fitted = _fit_estimates(d, families, reason, doubts[D], options.level)
+    doubts = {name: doubt or _few_blocks(samples.get(name)) for name, doubt in doubts.items()}
     estimates = {
-        **_gains(found, reasons, doubts, options.level),
-        **_relations(found, reasons, doubts, preferred, options.level),
-        **_fit_estimates(d, families, reason, doubts[D], options.level),
+        **_gains(samples, reasons, doubts, options.level),
+        **_relations(samples, reasons, doubts, preferred, options.level),
+        **fitted,
+        **_cross_distances(d, r, families, reasons, doubts[R]),
     }
     tables = {"models": _models(fits), **_curves(d, r, families, options)}
-    settings |= {**moments, **_preference(preferred)}
+    settings |= {"blocks": _blocks(samples), **_preference(preferred)}
     return Result("loop_gain", trace.name, len(used), settings, estimates, tables, tuple(row_notes(used)))
 
 
@@ -135,7 +132,7 @@ def _standardized(used: Trace) -> tuple[Series | None, str]:
         z: Series = used.series(Z)
     except TraceError:
         return None, f"{Z} has gaps or values that are not finite"
-    reason = undefined(z)
+    reason = undefined(z) or ("" if np.abs(z).max() < _LARGEST_Z else "it has values that no sampling error explains")
     return (None, f"{Z}: {reason}") if reason else (z, "")
 
 
@@ -156,31 +153,42 @@ def _fits(d: Series) -> tuple[list[Fit], str]:
         return [], str(error)
 
 
-def _moments(
+def _samples(
     d: Series, r: Series | None, z: Series | None, options: Options
-) -> tuple[Sample | None, dict[str, Any], dict[str, str]]:
-    """The sample of statistics, its settings, and for each column without numbers the reason."""
-    reasons = {R: f"there is no column {R}"} if r is None else {}
-    if r is not None and undefined(r):
-        r, reasons = None, {R: f"{R}: {undefined(r)}"}
+) -> tuple[dict[str, Sample], dict[str, str]]:
+    """By column, the statistics that need it (d and z apart from r, whose long memory asks for long blocks).
+
+    For each column without, the reason.
+    """
     try:
-        found = sample(d, r, z, resamples=options.resamples, seed=options.seed)
+        plain = sample(d, z=z, resamples=options.resamples, seed=options.seed)
     except ValueError as error:
-        return None, {"block": None, "blocks": None, "sum_lags": None}, dict.fromkeys((D, R, Z), str(error))
-    return found, {"block": found.block, "blocks": int(found.blocks), "sum_lags": found.sum_lags}, reasons
+        return {}, dict.fromkeys((D, R, Z), str(error))
+    samples = {D: plain, **({} if z is None else {Z: plain})}
+    reason = f"there is no column {R}" if r is None else undefined(r)
+    if r is None or reason:
+        return samples, {R: reason}
+    return samples | {R: sample(d, r, z, resamples=options.resamples, seed=options.seed)}, {}
 
 
-def _doubts(d: Series, r: Series | None, found: Sample | None, spacing: int | None) -> dict[str, str]:
+def _blocks(samples: dict[str, Sample]) -> dict[str, int]:
+    """Length of the bootstrap's blocks, by column."""
+    return {name: found.block for name, found in samples.items()}
+
+
+def _few_blocks(found: Sample | None) -> str:
+    if found is None or found.blocks >= FEWEST_BLOCKS:
+        return ""
+    return f"the record holds {found.blocks:.1f} blocks of {found.block} rows: {FEWEST_BLOCKS} are needed"
+
+
+def _doubts(d: Series, r: Series | None, spacing: int | None) -> dict[str, str]:
     """Why not to trust what comes from d, r or z, by column; empty: nothing known."""
     common = doubtful(len(d))
     if spacing is not None and spacing != 1:
         common = common or f"one row is {spacing} iterations, but the loop answers at each"
     if spacing is None and len(d) > 1:
         common = common or "the rows are irregularly spaced, but the loop answers at each iteration"
-    if found and found.blocks < FEWEST_BLOCKS:
-        common = (
-            common or f"the record holds {found.blocks:.1f} blocks of {found.block} rows: {FEWEST_BLOCKS} are needed"
-        )
     difference = common or _drift(D, d, 0.5)
     return {D: difference, Z: difference, R: difference or ("" if r is None else _drift(R, r, 1.0))}
 
@@ -189,27 +197,30 @@ def _drift(name: str, x: Series, allowed: float) -> str:
     """Whether the halves of a series differ by effect size: mean by ``allowed`` sd, or spread by half."""
     if undefined(x):
         return ""
-    first, second = np.array_split(x, 2)
+    scaled, _ = deviations(x)  # no square of it overflows
+    first, second = np.array_split(scaled, 2)
     spreads = sorted((float(first.std()), float(second.std())))
-    if abs(float(first.mean() - second.mean())) > allowed * float(x.std()):
+    if abs(float(first.mean() - second.mean())) > allowed * float(scaled.std()):
         return f"{name} is not stationary: the means of its halves lie more than {allowed:g} sd apart"
     if spreads[1] > 1.5 * spreads[0]:
         return f"{name} is not stationary: the spreads of its halves differ by more than half"
     return ""
 
 
-def _gains(found: Sample | None, reasons: dict[str, str], doubts: dict[str, str], level: float) -> dict[str, Estimate]:
+def _gains(
+    samples: dict[str, Sample], reasons: dict[str, str], doubts: dict[str, str], level: float
+) -> dict[str, Estimate]:
     estimates = {}
     for name in GAINS:
         column = _COLUMN[name]
-        if found is None or name not in found.values:
+        found = samples.get(column)
+        if found is None:
             estimates[f"gain:{name}"] = Estimate.undefined(reasons[column])
             continue
         gain, (low, high) = found.gain(name), found.gain_interval(name, level)
         doubt = doubts[column] or _too_short(name, gain, found.rows)
         estimates[f"gain:{name}"] = Estimate.doubted(gain, doubt, low=low, high=high)
-    estimates["agreement_p"] = _agreement(found, reasons, estimates)
-    return estimates
+    return {**estimates, "agreement_p": _agreement(samples, reasons, estimates)}
 
 
 def _too_short(name: str, gain: float, rows: int) -> str:
@@ -223,20 +234,24 @@ def _too_short(name: str, gain: float, rows: int) -> str:
     return f"{rows} rows are fewer than {rule}: about {needed} are needed" if rows < needed else ""
 
 
-def _agreement(found: Sample | None, reasons: dict[str, str], gains: dict[str, Estimate]) -> Estimate:
-    agreement = found.agreement() if found else None
+def _agreement(samples: dict[str, Sample], reasons: dict[str, str], gains: dict[str, Estimate]) -> Estimate:
+    agreement = samples[R].agreement() if R in samples else samples[Z].agreement() if Z in samples else None
     if agreement is None:
-        return Estimate.undefined(reasons.get(R) or reasons[D])
+        return Estimate.undefined(reasons[R])
     (first, second), _, p_value = agreement
-    doubt = gains[f"gain:{first}"].reason or gains[f"gain:{second}"].reason
-    return Estimate.doubted(p_value, doubt)
+    return Estimate.doubted(p_value, gains[f"gain:{first}"].reason or gains[f"gain:{second}"].reason)
 
 
 def _relations(
-    found: Sample | None, reasons: dict[str, str], doubts: dict[str, str], preferred: Fit | None, level: float
+    samples: dict[str, Sample],
+    reasons: dict[str, str],
+    doubts: dict[str, str],
+    preferred: Fit | None,
+    level: float,
 ) -> dict[str, Estimate]:
     def estimate(name: str, column: str, doubt: str = "") -> Estimate:
-        if found is None or name not in found.values:
+        found = samples.get(column)
+        if found is None:
             return Estimate.undefined(reasons[column])
         low, high = found.interval(name, level)
         return Estimate.doubted(found.values[name], doubts[column] or doubt, low=low, high=high)
@@ -244,7 +259,7 @@ def _relations(
     return {
         "relation": estimate("relation", R),
         "increment": estimate("increment", R),
-        "sum": estimate("sum", D, _unfinished(found, preferred)),
+        "sum": estimate("sum", D, _unfinished(samples.get(D), preferred)),
     }
 
 
@@ -277,7 +292,7 @@ def _parameters(d: Series, best: Fit, doubt: str, z: float) -> dict[str, Estimat
     for name in best.names:
         value, error = getattr(best.loop, name), errors[name]
         if math.isnan(error):
-            found[name] = Estimate.doubted(value, doubt or "it lies at the edge of its range, so it has no error")
+            found[name] = Estimate.doubted(value, doubt or _EDGE[name == "gain"])
         else:
             top = math.inf if name == "gain" else 1.0
             low, high = max(0.0, value - z * error), min(top, value + z * error)
@@ -301,6 +316,22 @@ def _period(best: Fit, doubt: str) -> Estimate:
     return Estimate.doubted(best.loop.period, doubt)
 
 
+def _cross_distances(
+    d: Series, r: Series | None, families: dict[Any, Fit], reasons: dict[str, str], doubt: str
+) -> dict[str, Estimate]:
+    """How far the cross-correlation lies from what each loop, fitted to d alone, predicts: root mean square."""
+    names = [f"cross:{kind}" for kind in LOOPS]
+    if r is None or R in reasons:
+        return dict.fromkeys(names, Estimate.undefined(reasons[R]))
+    if not families:
+        return dict.fromkeys(names, Estimate.undefined("nothing was fitted"))
+    measured = crosscorrelation(d, r, CROSS_LAGS)
+    loops = [families[kind].loop for kind in LOOPS]
+    misses = [predict(loop, CROSS_LAGS).cross - measured for loop in loops if loop]
+    found = [Estimate.doubted(float(np.sqrt(np.mean(miss**2))), doubt) for miss in misses]
+    return dict(zip(names, found, strict=True))
+
+
 def _models(fits: list[Fit]) -> Table:
     """All candidates, the best first; NaN where a candidate has no such parameter."""
     ordered = sorted(fits, key=lambda fit: fit.bic)
@@ -312,7 +343,7 @@ def _models(fits: list[Fit]) -> Table:
     def parameter(name: str) -> Series:
         return column(lambda fit: getattr(fit.loop, name) if name in fit.names else math.nan)
 
-    names = [FAMILY[fit.family] + (" + floor" if "floor" in fit.names else "") for fit in ordered]
+    names = [FAMILY[fit.family] + (FLOOR if "floor" in fit.names else "") for fit in ordered]
     return Table(
         "candidates, the lowest BIC first",
         {
@@ -347,106 +378,6 @@ def _curves(d: Series, r: Series | None, families: dict[Any, Fit], options: Opti
 
 def _with(table: Table, predicted: dict[Any, Series]) -> Table:
     return Table(table.title, {**table.columns, **predicted})
-
-
-def judge(result: Result, limits: Limits = LIMITS) -> list[Finding]:
-    """Which loop is preferred, whether it overshoots or rings, and whether the gains agree."""
-    if result.settings["preferred"] is None:
-        reason = result.estimates["fit:lead"].reason
-        return [Finding("loop-model", "info", f"the learning loop cannot be fitted: {reason}.", source=SOURCE)]
-    findings = [_model(result, limits), _oscillation(result, limits), _agreeing(result, limits)]
-    return [finding for finding in findings if finding is not None]
-
-
-def _model(result: Result, limits: Limits) -> Finding:
-    lead = result.estimates["fit:lead"]
-    models = result.tables["models"].columns["model"].tolist()
-    family = FAMILY[result.settings["preferred"]]
-    others = [name for name in models if not name.startswith(family)]
-    value = float(lead.value or 0.0)
-    weak = "" if value >= limits.lead else ", which is weak evidence"
-    statement = f"{D} prefers {models[0]} by {value:.1f} of BIC over {others[0]}{weak}"
-    if family == FAMILY["white"]:
-        statement = f"no loop is to be seen: {statement}"
-    misfit = result.estimates["fit:misfit_p"].value
-    if misfit is not None and misfit < limits.agreement_p:
-        statement += f"; yet its spectrum does not fit (p = {misfit:.2g}): something is left to explain"
-    doubt = f"; doubtful: {lead.reason}" if lead.reason else ""
-    return Finding("loop-model", "info", f"{statement}{doubt}.", value, limits.lead, source=SOURCE)
-
-
-def _oscillation(result: Result, limits: Limits) -> Finding | None:
-    gain, modulus = result.estimates["fit:gain"], result.estimates["fit:modulus"]
-    if gain.value is None or modulus.value is None:
-        return None
-    if not gain.reliable or not modulus.reliable:
-        reason = gain.reason or modulus.reason
-        return Finding("loop-gain", "info", f"the fitted gain is {gain.value:.3g}, not judged: {reason}.", gain.value)
-    if result.settings["complex_poles"] and modulus.value > limits.modulus:
-        return _ringing(result, modulus.value, limits)
-    if result.settings["preferred"] == "first":
-        return _first_order(gain.value, gain.low or 0.0, gain.high or math.inf, limits)
-    said = f"the loop has gain {gain.value:.3g} and poles of modulus {modulus.value:.3f}"
-    return Finding(
-        "loop-gain", "info", f"{said}: fluctuations die out fast.", modulus.value, limits.modulus, source=SOURCE
-    )
-
-
-def _first_order(gain: float, low: float, high: float, limits: Limits) -> Finding:
-    said = f"the loop gain is {gain:.3g} ({low:.3g} to {high:.3g})"
-    if low > limits.gain:
-        return Finding(
-            "loop-gain",
-            "warning",
-            f"{said}, above {limits.gain:g}: each update overshoots, {D} alternates in sign (strong oscillation).",
-            gain,
-            limits.gain,
-            "Lower the learning rate in proportion: the gain is the learning rate times a susceptibility; 2 diverges.",
-            f"{PAPER}, strong oscillation; {SOURCE}",
-        )
-    left = "it may overshoot" if high > limits.gain else "errors die out without overshoot"
-    return Finding("loop-gain", "info", f"{said}: {left}.", gain, limits.gain, source=SOURCE)
-
-
-def _ringing(result: Result, modulus: float, limits: Limits) -> Finding:
-    period, beta = result.estimates["fit:period"].value, result.settings["beta"]
-    said = f"the loop rings: complex poles of modulus {modulus:.3f}, a wave of about {period:.3g} iterations"
-    advice = "Lower the learning rate; then look again."
-    if beta and abs(modulus - math.sqrt(beta)) < limits.near:
-        said += f", near √beta = {math.sqrt(beta):.3f} of the optimizer ({result.settings['optimizer']}, {beta:g})"
-        advice = "The optimizer's momentum resonates: lower it (Adam's beta1), or take SGD without momentum."
-    elif result.settings["preferred"] == "persistent":
-        advice = "The chains lag behind the parameters: more Langevin steps an iteration, or a lower learning rate."
-    elif beta is None:
-        advice = f"If the optimizer has momentum near {modulus**2:.2f}, lower it; else lower the learning rate."
-    return Finding(
-        "loop-ringing",
-        "warning",
-        f"{said}.",
-        modulus,
-        limits.modulus,
-        advice,
-        f"{PAPER}, strong oscillation; {SOURCE}",
-    )
-
-
-def _agreeing(result: Result, limits: Limits) -> Finding | None:
-    agreement = result.estimates["agreement_p"]
-    if agreement.value is None:
-        return None
-    gains = [
-        f"{estimate.value:.3g} from {name.removeprefix('gain:')}"
-        for name, estimate in result.estimates.items()
-        if name.startswith("gain:") and estimate.value is not None
-    ]
-    said = f"gains of one memoryless mode: {', '.join(gains)} (p = {agreement.value:.2g})"
-    if agreement.value < limits.agreement_p:
-        meaning = "they disagree: more than one mode, memory in chains or optimizer, or noise of r_t itself"
-    else:
-        meaning = "they agree within their errors"
-    doubt = f"; doubtful: {agreement.reason}" if agreement.reason else ""
-    statement = f"{said}; {meaning}{doubt}."
-    return Finding("loop-agreement", "info", statement, agreement.value, limits.agreement_p, source=SOURCE)
 
 
 def columns(options: Options) -> list[str]:

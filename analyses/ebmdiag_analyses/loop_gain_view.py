@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FAMILY = {"white": "white noise", "first": "memoryless", "persistent": "persistent", "momentum": "momentum"}
 """How each family of candidates is called."""
+FLOOR = " + floor"
 
 _STATISTIC = {
     "difference": "-2 rho_1(d)",
@@ -60,6 +61,8 @@ def text(result: Result) -> list[str]:
             [[_cell(value) for value in row] for row in result.tables["models"].rows()],
         ),
         "",
+        _cross_line(result),
+        "",
         "memory: of chains or momentum; chains: their share of the noise; floor: share of Var d that no loop",
         "answers; p: of what the fit leaves. c_k = corr(d_s_t[t+k], r_t[t]). ?: doubtful.",
         *footnotes(result),
@@ -78,6 +81,12 @@ def _estimate(result: Result, name: str) -> list[str]:
     found = result.estimates[name]
     mark = "?" if found.value is not None and not found.reliable else ""
     return [number(found.value, 3) + mark, number(found.low, 3), number(found.high, 3)]
+
+
+def _cross_line(result: Result) -> str:
+    found = {name: result.estimates[f"cross:{name}"] for name in _LOOPS}
+    said = [f"{FAMILY[name]} {number(item.value, 3)}{'' if item.reliable else '?'}" for name, item in found.items()]
+    return f"corr(d, r) at lags -10 … 10 lies from the prediction of these fits by (rms): {', '.join(said)}"
 
 
 def _cell(value: Any) -> str:

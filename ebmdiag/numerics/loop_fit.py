@@ -2,10 +2,14 @@
 
 Whittle (1953, Ark. Mat. 2:423) takes the periodogram I at the Fourier frequencies as independent exponentials of
 mean f: -2 log L = 2 sum_j (log f_j + I_j / f_j). The spectrum of d vanishes at frequency 0 (integral action), and
-there the edges of the record leak more power than the spectrum holds; so f is not the spectrum, but the expected
-periodogram (Sykulski et al. 2019, Biometrika 106:251), for n rows with autocovariance c_k:
+there the ends of the record leak more power than the spectrum holds. Two cures together: a tenth of the record at
+either end is faded out by a cosine (weights h, sum of h² = 1), and f is not the spectrum, but the expected periodogram
+(Sykulski et al. 2019, Biometrika 106:251), for n rows with autocovariance c_k:
 
-    f(ω) = sum_{|k|<n} (1 - |k|/n) c_k e^{-iωk}.
+    f(ω) = sum_{|k|<n} κ_k c_k e^{-iωk},   κ_k = sum_t h_t h_{t+k}.
+
+Without the fading, momentum 0.9 at gain 2 is estimated from 1,000 rows with six times the attainable error (1.3, not
+0.20), by a few outliers; with it, with 0.24.
 
 Long series are cut into equal segments of at most 2,048 rows whose periodograms are averaged (the cost does not grow
 with the length). Left out are frequency 0 (the mean) and the two lowest ones of a segment, in which a slow drift of
@@ -15,15 +19,15 @@ Candidates: white noise (no loop), and the loops of ebmdiag.numerics.loop, each 
 nested (momentum or persistent at memory 0 is the first order, persistent at chain share 0 has momentum's spectrum,
 everything at gain 0 is white), so BIC (Schwarz 1978, Ann. Stat. 6:461) is used to choose: an idle parameter costs
 log n. Errors are Godambe's (1960, Ann. Math. Stat. 31:1208), H⁻¹ J H⁻¹ with the curvature H and the variance J of the
-score, which is measured on records drawn from the fit: the leaked power at low frequencies is correlated, and the
-curvature alone would give errors that are a quarter too small.
+score, which is measured on records drawn from the fit: the fading and the leak correlate the ordinates.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 from typing import Any, Literal
 
@@ -40,6 +44,7 @@ FAMILIES: tuple[Family, ...] = ("white", "first", "persistent", "momentum")
 LONGEST_SEGMENT = 2048
 FIRST_FREQUENCY = 3
 FEWEST_ROWS = 50
+FADED = 0.1
 _RECORDS = 400
 _EDGE = 2e-3  # nearer than this to the end of its range, a parameter has no error
 _RANGES = {"share": (1e-3, 0.998), "memory": (0.0, 0.995), "chain_share": (0.0, 1.0), "floor": (0.0, 0.95)}
@@ -91,8 +96,8 @@ def periodogram(x: ArrayLike) -> Periodogram:
     segments = -(-len(centred) // LONGEST_SEGMENT)
     rows = len(centred) // segments
     pieces = centred[len(centred) - rows * segments :].reshape(segments, rows)
-    power = np.abs(np.fft.rfft(pieces, axis=1)) ** 2 / rows
-    return Periodogram(power.mean(axis=0)[FIRST_FREQUENCY : (rows + 1) // 2], rows, segments)
+    power = (np.abs(np.fft.rfft(pieces * _fading(rows), axis=1)) ** 2).mean(axis=0)[FIRST_FREQUENCY : (rows + 1) // 2]
+    return Periodogram(power, rows, segments)
 
 
 def expected(loop: Loop | None, rows: int) -> Series:
@@ -108,9 +113,24 @@ def expected(loop: Loop | None, rows: int) -> Series:
     covariance = np.fft.irfft(spectrum(loop, 2 * np.pi * np.arange(size // 2 + 1) / size), size)[:rows]
     covariance *= (1 - loop.floor) / covariance[0]
     covariance[0] = 1.0
-    tapered = covariance * (1 - np.arange(rows) / rows)
-    both = 2 * np.fft.rfft(tapered).real - tapered[0]
+    covariance = covariance * _kernel(rows)
+    both = 2 * np.fft.rfft(covariance).real - covariance[0]
     return np.asarray(both[FIRST_FREQUENCY : (rows + 1) // 2], dtype=np.float64)
+
+
+@lru_cache(maxsize=8)
+def _fading(rows: int) -> Series:
+    """Weights h, shape (rows,): a cosine bell over a tenth at either end, sum of squares 1."""
+    outwards = np.minimum(np.arange(rows), np.arange(rows)[::-1]) + 0.5
+    weights = 0.5 - 0.5 * np.cos(np.pi * np.minimum(outwards / (FADED * rows), 1))
+    return np.asarray(weights / np.sqrt((weights**2).sum()), dtype=np.float64)
+
+
+@lru_cache(maxsize=8)
+def _kernel(rows: int) -> Series:
+    """sum_t h_t h_{t+k} at lags 0 … rows - 1."""
+    size = _circle(rows)
+    return np.fft.irfft(np.abs(np.fft.rfft(_fading(rows), size)) ** 2, size)[:rows]
 
 
 def _circle(rows: int) -> int:
@@ -129,7 +149,8 @@ class Fit:
         names: the fitted parameters, of ``gain``, ``memory``, ``chain_share``, ``floor``.
         deviance: -2 log L at its minimum.
         rows: used.
-        distance: of the shape of the fit from the periodogram: sup |cumulated I/f - straight line| · √(ordinates).
+        distance: of the shape of the fit from the periodogram: sup |cumulated I/f - straight line| · √(ordinates that
+            the fading leaves independent).
     """
 
     family: Family
@@ -231,7 +252,8 @@ def _distance(data: Periodogram, model: Series) -> float:
     ratio = data.power / model
     cumulated = np.cumsum(ratio) / ratio.sum()
     straight = np.arange(1, len(ratio) + 1) / len(ratio)
-    return float(np.abs(cumulated - straight).max() * math.sqrt(len(ratio) * data.segments))
+    worth = len(ratio) * data.segments / (data.rows * float((_fading(data.rows) ** 4).sum()))
+    return float(np.abs(cumulated - straight).max() * math.sqrt(worth))
 
 
 def standard_errors(data: Periodogram, fit: Fit) -> dict[str, float]:
@@ -244,9 +266,9 @@ def standard_errors(data: Periodogram, fit: Fit) -> dict[str, float]:
     information = slopes @ slopes.T
     if not free or np.linalg.cond(information) > 1e12:
         return errors
-    scores = slopes @ (_simulated_ratios(loop, data.rows) - 1).T
+    scores = np.concatenate([ratios - 1 for ratios in _simulated_ratios(loop, data.rows)]) @ slopes.T
     inverse = np.linalg.inv(information)
-    covariance = inverse @ (scores @ scores.T / scores.shape[1]) @ inverse / data.segments
+    covariance = inverse @ (scores.T @ scores / len(scores)) @ inverse / data.segments
     return errors | {name: math.sqrt(covariance[i, i]) for i, name in enumerate(free)}
 
 
@@ -257,17 +279,18 @@ def _slope(loop: Loop, name: str, rows: int) -> Series:
     return np.asarray((np.log(up) - np.log(down)) / (2 * step), dtype=np.float64)
 
 
-def _simulated_ratios(loop: Loop, rows: int) -> Series:
-    """I / f of records drawn from the loop, shape (_RECORDS, frequencies); the same at each call."""
+def _simulated_ratios(loop: Loop, rows: int) -> Iterator[Series]:
+    """I / f of records drawn from the loop, shape (_RECORDS, frequencies) four times; the same at each call."""
     rng = np.random.default_rng(0)
     size = _circle(rows)
     power = spectrum(loop, 2 * np.pi * np.arange(size // 2 + 1) / size)
     answered = (power[0] + power[-1] + 2 * power[1:-1].sum()) / size
     power = (1 - loop.floor) * power / answered + loop.floor
-    noise = np.fft.rfft(rng.standard_normal((_RECORDS, size)), axis=1)
-    records = np.fft.irfft(noise * np.sqrt(power), size, axis=1)[:, :rows]
-    found = np.abs(np.fft.rfft(records, axis=1)) ** 2 / rows
-    return np.asarray(found[:, FIRST_FREQUENCY : (rows + 1) // 2] / expected(loop, rows), dtype=np.float64)
+    used, model = slice(FIRST_FREQUENCY, (rows + 1) // 2), expected(loop, rows)
+    for _ in range(4):
+        noise = np.fft.rfft(rng.standard_normal((_RECORDS, size)), axis=1)
+        records = np.fft.irfft(noise * np.sqrt(power), size, axis=1)[:, :rows] * _fading(rows)
+        yield np.asarray(np.abs(np.fft.rfft(records, axis=1)[:, used]) ** 2 / model, dtype=np.float64)
 
 
 def _largest_gain(loop: Loop) -> float:

@@ -10,6 +10,8 @@ import torch
 
 from ebmdiag.errors import UsageError
 
+_WORTH_TWO_THREADS = 1000
+
 
 def choose_device(name: str) -> torch.device:
     """``auto``: a GPU if there is one.
@@ -22,6 +24,16 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def choose_threads(coordinates: int) -> None:
+    """Compute states of few coordinates on one thread.
+
+    On two they gain nothing, and on a busy machine they lose twentyfold, since each tiny operation waits for the
+    slower thread. It also makes the numbers independent of the number of cores.
+    """
+    if coordinates < _WORTH_TWO_THREADS:
+        torch.set_num_threads(1)
 
 
 def describe_device(device: torch.device) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,7 +103,7 @@ def _print(recipe: Recipe) -> None:
 def _session(recipe: Recipe, out: Path | None, device: str, *, resume: bool, force: bool, quiet: bool) -> Session:
     from ebmdiag.runfolder import RunFolder
     from ebmdiag_trainers.data import load_dataset
-    from ebmdiag_trainers.environment import choose_device
+    from ebmdiag_trainers.environment import choose_device, choose_threads
     from ebmdiag_trainers.session import Session
     from ebmdiag_trainers.training import Algorithm
 
@@ -115,6 +116,7 @@ def _session(recipe: Recipe, out: Path | None, device: str, *, resume: bool, for
         coordinates=recipe.data.coordinates,
         progress=not quiet,
     )
+    choose_threads(math.prod(dataset.shape))
     return Session(
         Algorithm.of(recipe, dataset, choose_device(device)),
         place,

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -114,6 +115,8 @@ class TraceWriter:
         trace = read_trace(self.run.trace, ["d_s_t", "elapsed_s"])
         if len(trace):
             self.last_step = int(trace.steps[-1])
+            self.metadata = replace(self.metadata, started_at=trace.metadata.started_at)
+            self._schema = self._schema.with_metadata(trace_schema(self.metadata).metadata)
             self._recorded = dict(zip(trace.steps.tolist(), trace.series("d_s_t").tolist(), strict=True))
             with suppress(TraceError):  # a log without times: the clock starts anew
                 self._started -= float(trace.series("elapsed_s")[-1])

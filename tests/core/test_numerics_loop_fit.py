@@ -72,6 +72,7 @@ def test_expected_of_white_and_of_floor():
     assert floored == pytest.approx(0.7 * plain + 0.3)
 
 
+NAMES = ("gain", "memory", "chain_share")
 PLANTED = [
     first_order(0.3),
     first_order(1.3),
@@ -84,24 +85,24 @@ PLANTED = [
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", PLANTED, ids=lambda loop: f"{loop.kind}{loop.gain}")
 def test_planted_parameters_are_recovered_within_their_errors(loop):
-    """25 records of 800 rows: distances in standard errors have mean near 0 and spread near 1.
+    """16 records of 800 rows: distances in standard errors have mean near 0 and spread near 1.
 
-    The mean of 25 has error 0.2; small records bias by up to 0.4 (measured with 40 records of 600 and 1,000 rows:
-    spreads 0.78 to 1.2). Errors off by half would show.
+    The mean of 16 has error 0.25 and small records bias by up to 0.35; the spread has error 0.18. Measured with 360
+    records of 1,000 rows (first order): spreads 1.02 and 1.04. Errors off by half would show.
     """
     rng = np.random.default_rng(132)
     distances = []
-    for d in records(rng, loop, 800, 25):
+    for d in records(rng, loop, 800, 16):
         data = periodogram(d)
         fit = fit_loop(data, loop.kind, floor=loop.floor > 0)
         errors = standard_errors(data, fit)
         distances.append([(getattr(fit.loop, name) - getattr(loop, name)) / errors[name] for name in fit.names])
     distances = np.array(distances)
     assert np.isfinite(distances).mean() > 0.9
-    assert np.abs(np.nanmean(distances, axis=0)).max() < 1.0
+    assert np.abs(np.nanmean(distances, axis=0)).max() < 1.1
     spread = np.nanstd(distances, axis=0)
-    assert spread.min() > 0.55
-    assert spread.max() < 1.6
+    assert spread.min() > 0.5
+    assert spread.max() < 1.7
 
 
 def test_error_is_near_the_attainable_one():
@@ -127,22 +128,22 @@ def test_error_is_near_the_attainable_one():
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_choice_of_model(loop, family):
-    """Right in at least 7 of 8 records of 1,000 rows.
+    """Right in at least 4 of 5 records of 1,000 rows.
 
-    Measured with 40 records: white 40 of 40, first order 40, 39 and 40, momentum 39 and 40, persistent 40; with a floor
-    besides (persistent, gain 2, memory 0.8, floor 0.2) only 28, the rest taken for momentum.
+    Measured with 40 records each: white, first order, momentum and momentum with a floor 40 of 40, persistent 40; but
+    persistent chains with a floor besides (gain 2, memory 0.8, floor 0.2) are taken for momentum in a third.
     """
     rng = np.random.default_rng(135)
-    series = rng.standard_normal((8, 1000)) if loop is None else records(rng, loop, 1000, 8)
+    series = rng.standard_normal((5, 1000)) if loop is None else records(rng, loop, 1000, 5)
     chosen = [next(iter(best_of(fit_all(periodogram(d))))) for d in series]
-    assert chosen.count(family) >= 7, chosen
+    assert chosen.count(family) >= 4, chosen
 
 
 def test_white_noise_shows_no_loop():
-    """BIC claims a loop in at most 2 of 40 records of 500 rows of white noise (measured: 0 of 40)."""
+    """BIC claims a loop in at most 2 of 20 records of 500 rows of white noise (measured: 0 of 40)."""
     rng = np.random.default_rng(136)
     claims = 0
-    for d in rng.standard_normal((40, 500)):
+    for d in rng.standard_normal((20, 500)):
         data = periodogram(d)
         white = fit_white(data).bic
         claims += any(

@@ -274,6 +274,25 @@ def test_only_the_newest_and_the_wanted_checkpoints_are_kept(workplace):
     assert kept == [4, 8, 9, 10]
 
 
+def test_a_checkpoint_never_runs_ahead_of_the_trace(workplace, monkeypatch, capsys):
+    """Whatever the writer holds back is on disk before a checkpoint: a kill in between leaves no gap."""
+    import ebmdiag_trainers.observers as observers
+
+    seen = []
+
+    def look(path, state, recipe):
+        seen.append((state.step, len(read_trace("a.parquet"))))
+        real(path, state, recipe)
+
+    real = observers.save_checkpoint
+    monkeypatch.setattr(observers, "save_checkpoint", look)
+    assert call(arguments(7, "a.parquet", ("trace.flush_rows=1000", "trace.checkpoint_every=2"))) == 0
+    assert seen == [(2, 2), (4, 4), (6, 6), (7, 7)]
+    Path("a.parquet").unlink()
+    assert call(arguments(9, "a.parquet", ("trace.checkpoint_every=2",), "--resume")) == 3
+    assert "is of iteration 7, but the trace ends at 0" in capsys.readouterr().err
+
+
 def test_two_runs_at_once(workplace, capsys, monkeypatch):
     process = start(10_000, "a.parquet")
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -48,10 +49,14 @@ class TraceObserver:
 
 
 class CheckpointObserver:
-    """Saves the state now and then; keeps the newest two and those that the recipe asks for."""
+    """Saves the state now and then; keeps the newest two and those that the recipe asks for.
 
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
+    The trace is flushed first: a run that resumes from a checkpoint must find all rows up to it.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, flush: Callable[[], None]) -> None:
         self._folder = folder
+        self._flush = flush
         self._tables = recipe.to_tables()
         self._every = recipe.trace.checkpoint_every
         self._seconds = recipe.trace.checkpoint_seconds
@@ -72,6 +77,7 @@ class CheckpointObserver:
     def _save(self, state: State) -> None:
         path = checkpoint_path(self._folder, state.step)
         if not path.exists():
+            self._flush()
             save_checkpoint(path, state, self._tables)
         self._saved_at = time.monotonic()
         passing = [p for p in checkpoint_paths(self._folder) if not self._is_kept(int(p.stem.removeprefix("step_")))]

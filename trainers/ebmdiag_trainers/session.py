@@ -57,6 +57,7 @@ class Session:
         state = self._open_state()
         writer = self._open_writer()
         with writer, Interrupts() as interrupts:
+            self._refuse_gap(state, writer)
             self._describe(writer.metadata)
             self._loop(state, writer, interrupts)
         return state
@@ -97,6 +98,13 @@ class Session:
             self.place.remove_extras()
         return writer
 
+    def _refuse_gap(self, state: State, writer: TraceWriter) -> None:
+        if state.step > writer.last_step:
+            raise CheckpointError(
+                f"the newest checkpoint in {self.place.checkpoints} is of iteration {state.step}, but the trace ends "
+                f"at {writer.last_step}; delete checkpoints that are newer than the trace, then resume."
+            )
+
     def _describe(self, metadata: TraceMetadata) -> None:
         write_bytes(self.place.recipe, tomli_w.dumps(self.algorithm.recipe.to_tables()).encode())
         facts = {
@@ -113,7 +121,7 @@ class Session:
         with ProgressObserver(recipe.training.iterations, state.step, self.quiet) as progress:
             observers: list[Observer] = [
                 TraceObserver(writer),
-                CheckpointObserver(self.place.checkpoints, recipe),
+                CheckpointObserver(self.place.checkpoints, recipe, writer.flush),
                 PictureObserver(self.place, self.algorithm),
                 progress,
             ]

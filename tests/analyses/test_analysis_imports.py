@@ -9,9 +9,9 @@ import pytest
 from series import memory_trace
 
 from ebmdiag.report import style
-from ebmdiag_analyses import autocorrelation, crosscorrelation, summary
+from ebmdiag_analyses import autocorrelation, crosscorrelation, loop_gain, summary
 
-MODULES = (autocorrelation, crosscorrelation, summary)
+MODULES = (autocorrelation, crosscorrelation, loop_gain, summary)
 HEAVY = ("torch", "scipy", "matplotlib", "pandas", "statsmodels", "pyarrow", "seaborn", "click")
 
 

@@ -61,7 +61,7 @@ class TraceMetadata:
         """
         try:
             facts = json.loads(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TraceError(f"{where}: the 'ebmdiag' metadata is not JSON ({error}).") from error
         if not isinstance(facts, dict):
             raise TraceError(f"{where}: the 'ebmdiag' metadata must be a JSON object.")
@@ -82,7 +82,7 @@ class TraceMetadata:
 def _check_types(facts: dict[str, Any], where: str) -> None:
     for name in ("epsilon", "temperature"):
         value = facts.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e300:
             raise TraceError(f"{where}: metadata '{name}' must be a number, at least 0, but is {value!r}.")
     if facts["temperature"] == 0:
         raise TraceError(f"{where}: metadata 'temperature' must be above 0.")

@@ -36,7 +36,7 @@ def load(group: str, name: str) -> Any:
         raise UsageError(f"unknown {kind} '{name}'{nearest(name, points)} Known: {', '.join(points)}.")
     try:
         return points[name].load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a plugin may fail in any way; the user needs its name, not a traceback
         raise EbmdiagError(
             f"'{name}' is registered in {group} as {points[name].value}, but cannot be imported: {error}."
         ) from error

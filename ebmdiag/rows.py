@@ -29,7 +29,11 @@ def temperature(epsilon: float) -> float:
     """
     if not (np.isfinite(epsilon) and epsilon >= 0):
         raise UsageError(f"epsilon must be a finite number, at least 0, but is {epsilon}.")
-    return epsilon**2 / 2 if epsilon > 0 else 1.0
+    if epsilon == 0:
+        return 1.0
+    if epsilon**2 / 2 == 0 or not np.isfinite(epsilon**2):
+        raise UsageError(f"epsilon = {epsilon} is out of range: epsilon^2 / 2 cannot be represented.")
+    return epsilon**2 / 2
 
 
 def iteration_row(
@@ -84,7 +88,7 @@ def iteration_row(
 
 
 def _energies(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    detached: Any = values.detach().cpu() if hasattr(values, "detach") else values
+    detached: Any = values.detach().cpu().double() if hasattr(values, "detach") else values
     array = np.asarray(detached, dtype=np.float64).reshape(-1)
     if array.size == 0:
         raise UsageError(f"{name} must hold at least one energy, but is empty.")

@@ -28,6 +28,9 @@ class RunFolder:
             UsageError: the path does not end in ``.parquet`` and is no run's folder.
         """
         path = Path(path)
+        path = path if path.name not in ("", "..") else path.resolve()
+        if not path.name:
+            raise UsageError(f"{path} is no place for a trace; name a .parquet file.")
         if path.suffix == ".parquet":
             return cls(path)
         if path.is_dir() or not path.suffix:

@@ -49,6 +49,9 @@ def check_schema(schema: pa.Schema, where: str) -> None:
         TraceError: no ``ebmdiag`` metadata, a missing column, or a column of the wrong type.
     """
     metadata_of(schema, where)
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise TraceError(f"{where}: the column '{twice[0]}' is there more than once.")
     for statistic in STATISTICS:
         if statistic.required and statistic.column not in schema.names:
             raise TraceError(f"{where}: the required column '{statistic.column}' is missing.")

@@ -91,7 +91,7 @@ def sparkline(values: NDArray[np.float64], width: int = 60) -> str:
         return ""
     shares = [share.mean() for share in np.array_split(values, min(width, len(values)))]
     low, high = min(shares), max(shares)
-    if high == low:
+    if high == low or not np.isfinite(high - low):
         return "▄" * len(shares)
     return "".join(_LEVELS[int((share - low) / (high - low) * 7)] for share in shares)
 

@@ -169,7 +169,7 @@ def read_piece(path: Path, columns: list[str] | None = None) -> pa.Table:
             table = file.read(columns=wanted)
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise TraceError(
             f"{path} cannot be read as Parquet: truncated, damaged or another kind of file ({_first_line(error)})."
         ) from error
@@ -186,12 +186,14 @@ def _first_line(error: Exception) -> str:
 def _join(run: RunFolder, pieces: list[pa.Table]) -> Trace:
     kept: list[pa.Table] = []
     last: int | None = None
+    newest = pieces[0]  # a part that adds no row was left behind by a kill after it had been merged
     for piece in pieces:
         fresh = rows_after(piece, last)
         kept.append(fresh)
         if fresh.num_rows:
             last = int(fresh.column("step")[-1].as_py())
-    metadata = metadata_of(pieces[-1].schema, str(run.trace))
+            newest = piece
+    metadata = metadata_of(newest.schema, str(run.trace))
     if metadata.state == "running" and not is_being_written(run):
         metadata = metadata.with_state("interrupted", "the process that wrote this run is gone")
     table = pa.concat_tables([piece.replace_schema_metadata(None) for piece in kept], promote_options="default")
@@ -226,5 +228,5 @@ def is_being_written(run: RunFolder) -> bool:
             return False
     except filelock.Timeout:
         return True
-    except OSError:  # a read-only place: nobody can be writing there through us, and we cannot ask
-        return False
+    except OSError:  # we may not ask: leave it as the file says
+        return True

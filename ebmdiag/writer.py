@@ -32,6 +32,7 @@ from ebmdiag.statistics import BY_COLUMN
 from ebmdiag.trace import part_paths, read_piece, read_trace, rows_after
 
 _COMPACT_AT_PARTS = 200
+_ROW_GROUP = 50_000
 _LOCK_PATIENCE_S = 1.0  # a reader asks for the lock for an instant to see whether the run is alive
 
 
@@ -100,6 +101,7 @@ class TraceWriter:
                     f"{self.run.parts} holds rows of an earlier run; add --force to replace it, or --resume."
                 )
             if force:
+                self.run.remove_extras()
                 self.run.trace.unlink(missing_ok=True)
                 for part in part_paths(self.run):
                     part.unlink()
@@ -111,15 +113,27 @@ class TraceWriter:
             self._continue()
 
     def _continue(self) -> None:
-        self._compact()
         trace = read_trace(self.run.trace, ["d_s_t", "elapsed_s"])
-        if len(trace):
+        self._refuse_other_units(trace.metadata)
+        if not len(trace):
+            self._compact()
+        else:
             self.last_step = int(trace.steps[-1])
             self.metadata = replace(self.metadata, started_at=trace.metadata.started_at)
             self._schema = self._schema.with_metadata(trace_schema(self.metadata).metadata)
             self._recorded = dict(zip(trace.steps.tolist(), trace.series("d_s_t").tolist(), strict=True))
+            self._compact()
             with suppress(TraceError):  # a log without times: the clock starts anew
                 self._started -= float(trace.series("elapsed_s")[-1])
+
+    def _refuse_other_units(self, old: TraceMetadata) -> None:
+        for fact in ("epsilon", "energy_sign", "producer"):
+            before, now = getattr(old, fact), getattr(self.metadata, fact)
+            if before != now:
+                raise TraceError(
+                    f"{self.path} was written with {fact} {before!r} and cannot be continued with {now!r}; "
+                    "choose another path."
+                )
 
     @property
     def path(self) -> Path:
@@ -144,8 +158,8 @@ class TraceWriter:
             if self._recorded.pop(step) == row.get("d_s_t"):
                 return
             self._rewind(step)
-        self._check(row, step)
-        self._rows.append({"elapsed_s": time.monotonic() - self._started, **row})
+        checked = self._checked(row, step)
+        self._rows.append({"elapsed_s": time.monotonic() - self._started, **checked, "step": step})
         self.last_step = step
         if len(self._rows) >= self._flush_rows or time.monotonic() - self._flushed_at >= self._flush_seconds:
             self.flush()
@@ -158,7 +172,9 @@ class TraceWriter:
             raise TraceError(f"{self.path}: steps must increase, but step {step} comes after step {self.last_step}.")
         return int(step)
 
-    def _check(self, row: Mapping[str, float | int | None], step: int) -> None:
+    def _checked(self, row: Mapping[str, float | int | None], step: int) -> dict[str, float | None]:
+        """The row in plain floats: what Arrow refuses later would cost the rows beside it."""
+        checked: dict[str, float | None] = {}
         for name, value in row.items():
             if name not in self._schema.names:
                 raise TraceError(
@@ -166,18 +182,21 @@ class TraceWriter:
                     "Name your own columns when you open the writer: extra=[…]."
                 )
             if value is None:
+                checked[name] = None
                 continue
             try:
                 number = float(value)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise TraceError(
                     f"{self.path}: column '{name}' at step {step} must be a number, but is {value!r}."
                 ) from error
             if not math.isfinite(number):
                 self._diverge(name, number, step)
+            checked[name] = number
         for name, statistic in BY_COLUMN.items():
             if statistic.required and row.get(name) is None:
                 raise TraceError(f"{self.path}: the row of step {step} has no '{name}', which every row needs.")
+        return checked
 
     def _diverge(self, name: str, value: float, step: int) -> None:
         message = f"{name} is {value} at step {step}"
@@ -278,13 +297,19 @@ def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
 def _merged(sources: list[Path], before: int | None, schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows of all sources in order, each step once, cast to one schema; never all in memory at once."""
     last: int | None = None
+    held: list[pa.Table] = []  # so that many small parts become few row groups
     for path in sources:
         piece = rows_after(read_piece(path), last)
         if piece.num_rows:
             last = int(piece.column("step")[-1].as_py())
         if before is not None:
             piece = piece.slice(0, int(np.searchsorted(integers(piece.column("step")), before, side="left")))
-        yield _conform(piece, schema)
+        held.append(_conform(piece, schema))
+        if sum(len(table) for table in held) >= _ROW_GROUP:
+            yield pa.concat_tables(held)
+            held.clear()
+    if held:
+        yield pa.concat_tables(held)
 
 
 def _conform(piece: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -107,6 +107,9 @@ def call(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted.")
         return 130
+    except MemoryError as error:
+        _say(f"out of memory ({str(error) or 'no details'}); use fewer rows, lags or chains.")
+        return 3
     except BrokenPipeError:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
@@ -119,7 +122,9 @@ def call(arguments: list[str] | None = None) -> int:
 
 
 def _say(message: str) -> None:
-    click.echo(f"ebmdiag: {message}", err=True)
+    from ebmdiag.terminal import printable
+
+    click.echo(printable(f"ebmdiag: {message}", sys.stderr.encoding), err=True)
 
 
 if __name__ == "__main__":

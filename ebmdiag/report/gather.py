@@ -110,6 +110,8 @@ def answer(name: str, trace: Trace) -> Answer:
         findings = tuple(analysis.judge(result))
     except EbmdiagError as error:
         return Answer(name, analysis.title, analysis.summary, analysis, failure=str(error))
+    except Exception as error:  # noqa: BLE001 - one analysis, perhaps a third party's, must not cost the whole report
+        return Answer(name, analysis.title, analysis.summary, analysis, failure=f"it failed: {error!r}")
     return Answer(name, analysis.title, analysis.summary, analysis, result, findings)
 
 

@@ -112,6 +112,15 @@ def test_columns_are_checked(workplace):
     refused("x.parquet", "steps must increase, but row 2 has step 2 after step 2")
 
 
+def test_a_column_twice_and_endless_metadata(workplace):
+    twice = pa.table([pa.array([1], pa.int64()), pa.array([0.5]), pa.array([0.5])], names=["step", "d_s_t", "d_s_t"])
+    save(twice, GOOD)
+    refused("x.parquet", "'d_s_t' is there more than once")
+    pq.write_table(ROWS.replace_schema_metadata({b"ebmdiag": b"[" * 100_000}), "x.parquet")
+    refused("x.parquet", "is not JSON")
+    refused("/", "is no place for a trace", code=2)
+
+
 def test_series_names_what_is_wrong(path):
     trace = read_trace(path)
     with pytest.raises(UsageError, match=r"no column 'd_s'; did you mean 'd_s_t'\?"):

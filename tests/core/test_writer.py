@@ -226,6 +226,33 @@ def test_bad_names(workplace):
         TraceWriter("a.parquet")
 
 
+def test_other_units_are_never_mixed(workplace):
+    write("a.parquet", [1, 2])
+    before = Path("a.parquet").read_bytes()
+    with pytest.raises(TraceError, match=r"written with epsilon 0.1 and cannot be continued with 1.0"):
+        TraceWriter("a.parquet", epsilon=1.0, resume=True)
+    assert Path("a.parquet").read_bytes() == before
+
+
+def test_numbers_of_any_kind_are_taken_as_floats(workplace):
+    np = pytest.importorskip("numpy")
+    with TraceWriter("a.parquet", epsilon=0.1) as writer:
+        writer.append({"step": np.int64(1), "d_s_t": np.float32(0.5), "r_t": "0.25"})
+        with pytest.raises(TraceError, match="'d_s_t' at step 2 must be a number"):
+            writer.append({"step": 2, "d_s_t": 10**400})
+    trace = read_trace("a.parquet")
+    assert (trace.series("d_s_t")[0], trace.series("r_t")[0]) == (0.5, 0.25)
+
+
+def test_force_clears_what_the_old_run_left_beside_its_trace(workplace):
+    write("a.parquet", [1])
+    for name in ("landscape", "samples", "checkpoints"):
+        (Path("a") / name).mkdir()
+        (Path("a") / name / "old").touch()
+    write("a.parquet", [1], force=True)
+    assert [path.name for path in Path("a").iterdir()] == ["lock"]
+
+
 ENDLESS = """
 import sys, math
 from ebmdiag import TraceWriter

@@ -293,6 +293,94 @@ def test_a_checkpoint_never_runs_ahead_of_the_trace(workplace, monkeypatch, caps
     assert "is of iteration 7, but the trace ends at 0" in capsys.readouterr().err
 
 
+def test_resume_without_a_checkpoint_still_refuses_another_recipe(workplace, capsys):
+    assert call(arguments(5)) == 0
+    for path in checkpoint_paths(Path("a/checkpoints")):
+        path.unlink()
+    before = Path("a.parquet").read_bytes()
+    assert call(arguments(9, "a.parquet", ("langevin.epsilon=0.5",), "--resume")) == 2
+    assert "but the run was begun with 0.125" in capsys.readouterr().err
+    assert Path("a.parquet").read_bytes() == before
+    assert call(arguments(9, "a.parquet", (), "--resume")) == 0
+    assert call(arguments(9, "whole.parquet")) == 0
+    assert_same_run("whole.parquet", "a.parquet")
+
+
+def test_resume_remembers_the_recipe(workplace):
+    assert call(arguments(4)) == 0
+    assert call(["train", "rings", "--out=a.parquet", "--resume", "--steps=8", "--quiet"]) == 0
+    assert read_trace("a.parquet").metadata.recipe["langevin"]["steps"] == 5
+    assert len(read_trace("a.parquet")) == 8
+
+
+def test_resume_refuses_other_data(workplace, capsys):
+    rng = np.random.default_rng(0)
+    for name in ("one", "two"):
+        np.savez(f"{name}.npz", rng.integers(0, 255, (12, 32, 32, 3), dtype=np.uint8))
+    tiny = ["--set=training.batch=2", "--set=langevin.steps=2", "--set=data.source=images", "--quiet", "-oi.parquet"]
+    assert call(["train", "flowers", "--data=one.npz", "--steps=2", *tiny]) == 0
+    assert call(["train", "flowers", "--data=two.npz", "--steps=3", *tiny, "--resume"]) == 2
+    assert "the data are not those" in capsys.readouterr().err
+    assert call(["train", "flowers", "--data=one.npz", "--steps=3", *tiny, "--resume"]) == 0
+
+
+def test_an_interrupt_while_sampling_puts_the_generators_back(workplace):
+    """Deterministic twin of the signal test: the interrupt comes at the end of the chains of iteration 3."""
+    from contextlib import contextmanager
+
+    from ebmdiag_trainers.data import Gaussian
+    from ebmdiag_trainers.recipe import load_recipe
+    from ebmdiag_trainers.training import Algorithm, run
+
+    settings = ["training.batch=4", "langevin.steps=3", "net.coordinates=2", "training.iterations=6"]
+    algorithm = Algorithm.of(load_recipe("gaussian", settings), Gaussian((1.0, 2.0)), torch.device("cpu"))
+    whole = [info.row for _, info in run(algorithm, algorithm.initial_state())]
+    state, rows, calls = algorithm.initial_state(), [], []
+
+    @contextmanager
+    def breaking():
+        yield
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rows.extend(info.row for _, info in run(algorithm, state, breaking))
+    rows = whole[:2] + [info.row for _, info in run(algorithm, state)]
+    assert rows == whole
+
+
+def test_a_pickle_in_a_checkpoint_is_not_run(workplace):
+    """A complete checkpoint whose recipe is an object that would write a file when unpickled."""
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (Path("evil").resolve(),))
+
+    assert call(arguments(3)) == 0
+    path = checkpoint_paths(Path("a/checkpoints"))[-1]
+    torch.save({**torch.load(path, weights_only=True), "recipe": Evil()}, path)
+    assert call(arguments(6, "a.parquet", (), "--resume")) == 3
+    assert not Path("evil").exists()
+
+
+def test_settings_reach_the_loop(workplace, capsys):
+    """Noise of the data, scale of the start, betas of Adam and the limit of divergence all change the numbers."""
+
+    def differences(*settings):
+        assert call(arguments(4, "x.parquet", settings, "--force")) == 0
+        return read_trace("x.parquet").series("d_s_t").tolist()
+
+    noise = ("langevin.start=gaussian", "langevin.bank=0")
+    adam = (*noise, "optimizer.name=adam", "optimizer.learning_rate=0.01")
+    assert differences(*noise) != differences(*noise, "data.noise=0.5")
+    assert differences(*noise) != differences(*noise, "langevin.scale=3")
+    assert differences(*adam) != differences(*adam, "optimizer.beta1=0")
+    assert differences(*adam) != differences(*adam, "optimizer.beta2=0.5")
+    assert call(arguments(4, "x.parquet", ("training.divergence_limit=1e-6",), "--force")) == 1
+    assert "beyond training.divergence_limit" in capsys.readouterr().err
+
+
 def test_two_runs_at_once(workplace, capsys, monkeypatch):
     process = start(10_000, "a.parquet")
     try:

@@ -7,7 +7,7 @@ checkpoints come from strangers too. It is written beside its place and renamed,
 from __future__ import annotations
 
 import json
-import pickle
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,8 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 
 def checkpoint_paths(folder: Path) -> list[Path]:
-    """All checkpoints, oldest first."""
-    return sorted(folder.glob("step_*.pt"))
+    """All checkpoints, oldest first; other files in the folder are not ours."""
+    return sorted(path for path in folder.glob("step_*.pt") if re.fullmatch(r"step_\d{10}\.pt", path.name))
 
 
 def save_checkpoint(path: Path, state: State, recipe: dict[str, Any]) -> None:
@@ -58,8 +58,7 @@ def save_checkpoint(path: Path, state: State, recipe: dict[str, Any]) -> None:
         "net": state.net.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "bank": None if state.bank is None else state.bank.tensors(),
-        "data_generator": state.data_generator.get_state(),
-        "chain_generator": state.chain_generator.get_state(),
+        "generators": list(state.generator_states()),
     }
     with replacing(path) as beside, beside.open("wb") as handle:
         try:
@@ -80,12 +79,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: missing, damaged, of another kind, or holding anything but plain values and tensors.
     """
     values = _load(path)
-    needed = {"format", "recipe", "step", "net", "optimizer", "bank", "data_generator", "chain_generator"}
+    needed = {"format", "recipe", "step", "net", "optimizer", "bank", "generators"}
     if not isinstance(values, dict) or not needed <= values.keys():
         raise CheckpointError(f"{path} is not a checkpoint of ebmdiag: it lacks some of {', '.join(sorted(needed))}.")
     if values["format"] != FORMAT:
         raise CheckpointError(f"{path} has checkpoint format {values['format']}, this ebmdiag reads {FORMAT}.")
-    return Checkpoint(path, json.loads(values["recipe"]), values)
+    try:
+        recipe, step = json.loads(values["recipe"]), int(values["step"])
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its recipe or step cannot be read ({error}).") from error
+    if not isinstance(recipe, dict) or step < 0:
+        raise CheckpointError(f"{path}: its recipe or step is not what a checkpoint holds.")
+    return Checkpoint(path, recipe, values)
 
 
 def _load(path: Path) -> Any:
@@ -94,7 +99,7 @@ def _load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, pickle.UnpicklingError) as error:
+    except Exception as error:  # damaged bytes raise whatever they happen to spell
         raise CheckpointError(
             f"{path} cannot be read: damaged, not written by torch.save, or holding more than plain tensors; "
             "delete it to resume from the checkpoint before."
@@ -111,7 +116,7 @@ def restore(state: State, checkpoint: Checkpoint) -> None:
     try:
         state.net.load_state_dict(values["net"])
         state.optimizer.load_state_dict(values["optimizer"])
-        state.set_generator_states((values["data_generator"], values["chain_generator"]))
+        state.set_generator_states(tuple(values["generators"]))
         if (state.bank is None) != (values["bank"] is None):
             raise ValueError("one of the two has no bank of chains")
         if state.bank is not None:

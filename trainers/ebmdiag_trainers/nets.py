@@ -142,10 +142,12 @@ def build_net(factory: str, arguments: Mapping[str, Any], shape: tuple[int, ...]
     make = _factory(factory)
     try:
         net = make(**arguments)
-    except TypeError as error:
+    except Exception as error:  # whatever a factory makes of its arguments
         raise RecipeError(f"[net] {factory} does not take these arguments: {error}.") from error
     if not isinstance(net, nn.Module):
         raise RecipeError(f"[net] {factory} must return a torch.nn.Module, but returned {type(net).__name__}.")
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise RecipeError(f"[net] {factory} has no parameters to learn.")
     _check_signature(net, factory, shape)
     return net
 
@@ -173,11 +175,11 @@ def _check_signature(net: nn.Module, name: str, shape: tuple[int, ...]) -> None:
     x = torch.zeros(2, *shape, requires_grad=True)
     try:
         output = net(x)
-    except (RuntimeError, ValueError, TypeError) as error:
+    except Exception as error:  # whatever a net makes of a state that it was not built for
         first = (str(error).splitlines() or [""])[0]
         raise RecipeError(f"[net] {name} cannot take states of shape {shape}: {first}") from error
     if not isinstance(output, Tensor) or output.shape != (2,):
         found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise RecipeError(f"[net] {name} must map (B, *{shape}) to (B,), but for B = 2 it gave {found}.")
-    if not output.requires_grad:
+    if not output.requires_grad or torch.autograd.grad(output.sum(), x, allow_unused=True)[0] is None:
         raise RecipeError(f"[net] {name} must be differentiable with respect to its input.")

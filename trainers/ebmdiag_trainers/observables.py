@@ -186,7 +186,13 @@ OBSERVABLES: Mapping[str, ObservableFunction] = {
 
 def observe(record: Record, own: Mapping[str, ObservableFunction]) -> dict[str, float | None]:
     """All statistics of one iteration, the user's own included; None where undefined."""
-    return finite_or_none({name: function(record) for name, function in {**OBSERVABLES, **own}.items()})
+    found = {name: function(record) for name, function in OBSERVABLES.items()}
+    for name, function in own.items():
+        try:
+            found[name] = function(record)
+        except Exception as error:  # it is the user's code: say whose, and where
+            raise EbmdiagError(f"your statistic '{name}' failed at iteration {record.step}: {error!r}.") from error
+    return finite_or_none(found)
 
 
 def own_observables(names: Iterable[str]) -> dict[str, ObservableFunction]:

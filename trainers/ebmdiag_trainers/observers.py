@@ -16,7 +16,7 @@ import click
 
 from ebmdiag.runfolder import RunFolder
 from ebmdiag.writer import TraceWriter
-from ebmdiag_trainers.checkpoints import checkpoint_path, checkpoint_paths, save_checkpoint
+from ebmdiag_trainers.checkpoints import checkpoint_path, save_checkpoint
 from ebmdiag_trainers.pictures import PlanarDensity, save_image_grid, save_landscape
 from ebmdiag_trainers.recipe import Recipe
 from ebmdiag_trainers.training import Algorithm, Info, State
@@ -54,13 +54,14 @@ class CheckpointObserver:
     The trace is flushed first: a run that resumes from a checkpoint must find all rows up to it.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, flush: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, fingerprint: str | None, flush: Callable[[], None]) -> None:
         self._folder = folder
         self._flush = flush
-        self._tables = recipe.to_tables()
+        self._tables = {**recipe.to_tables(), "data_fingerprint": fingerprint}
         self._every = recipe.trace.checkpoint_every
         self._seconds = recipe.trace.checkpoint_seconds
         self._saved_at = time.monotonic()
+        self._passing: list[Path] = []
 
     def tell(self, state: State, info: Info) -> None:
         """Save if it is time, or if this iteration's state is to be kept."""
@@ -76,13 +77,15 @@ class CheckpointObserver:
 
     def _save(self, state: State) -> None:
         path = checkpoint_path(self._folder, state.step)
-        if not path.exists():
-            self._flush()
-            save_checkpoint(path, state, self._tables)
         self._saved_at = time.monotonic()
-        passing = [p for p in checkpoint_paths(self._folder) if not self._is_kept(int(p.stem.removeprefix("step_")))]
-        for old in passing[:-2]:
-            old.unlink()
+        if path.exists():
+            return
+        self._flush()
+        save_checkpoint(path, state, self._tables)
+        if not self._is_kept(state.step):
+            self._passing.append(path)
+        while len(self._passing) > 2:
+            self._passing.pop(0).unlink(missing_ok=True)
 
 
 class PictureObserver:
@@ -108,7 +111,7 @@ class PictureObserver:
     def _draw(self, state: State, info: Info) -> None:
         dataset, name = self._algorithm.dataset, f"step_{state.step:010d}"
         if isinstance(dataset, PlanarDensity):
-            samples = info.negatives if state.bank is None else state.bank.chains[:2000]
+            samples = info.negatives if state.bank is None else state.bank.chains[state.bank.visits > 0][:2000]
             epsilon = self._algorithm.recipe.langevin.epsilon
             save_landscape(self._run.landscape / f"{name}.npz", state.net, dataset, samples, state.step, epsilon)
         elif dataset.shape[1:] == (32, 32):

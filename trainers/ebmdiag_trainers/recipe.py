@@ -283,6 +283,10 @@ def _check_together(recipe: Recipe) -> None:
         raise RecipeError(
             f"[langevin] bank must hold at least one batch ({recipe.training.batch}), but holds {langevin.bank}."
         )
-    stem = recipe.training.output
-    if stem and (Path(stem).name != stem or stem in (".", "..")):
-        raise RecipeError(f"[training] output must be a plain file stem without folders, but is '{stem}'.")
+    for key, stem in (("[training] output", recipe.training.output or "x"), ("name", recipe.name)):
+        if Path(stem).name != stem or stem in (".", "..", ""):
+            raise RecipeError(f"{key} must be a plain file stem without folders, but is '{stem}'.")
+    for key, value in recipe.net.arguments.items():
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise RecipeError(f"[net] {key} must be finite, but is {value}.")

@@ -18,8 +18,9 @@ from ebmdiag.errors import CheckpointError, DivergenceError, RecipeError, UsageE
 from ebmdiag.files import write_bytes
 from ebmdiag.metadata import TraceMetadata
 from ebmdiag.runfolder import RunFolder
+from ebmdiag.trace import read_trace
 from ebmdiag.writer import TraceWriter
-from ebmdiag_trainers.checkpoints import checkpoint_paths, load_checkpoint, restore
+from ebmdiag_trainers.checkpoints import Checkpoint, checkpoint_paths, load_checkpoint, restore
 from ebmdiag_trainers.environment import describe_device, git_commit, versions
 from ebmdiag_trainers.interrupts import Interrupts
 from ebmdiag_trainers.observers import (
@@ -32,6 +33,7 @@ from ebmdiag_trainers.observers import (
 from ebmdiag_trainers.recipe import Recipe
 from ebmdiag_trainers.training import Algorithm, State, run
 
+PRODUCER = "ebmdiag train"
 _MAY_CHANGE = {("training", "iterations"), ("data", "path")}
 
 
@@ -56,8 +58,7 @@ class Session:
         """
         state = self._open_state()
         writer = self._open_writer()
-        with writer, Interrupts() as interrupts:
-            self._refuse_gap(state, writer)
+        with Interrupts() as interrupts, writer:  # a signal while the writer closes waits until it has
             self._describe(writer.metadata)
             self._loop(state, writer, interrupts)
         return state
@@ -67,9 +68,18 @@ class Session:
         paths = checkpoint_paths(self.place.checkpoints) if self.resume else []
         if self.resume and not paths and not self.place.exists():
             raise UsageError(f"--resume: there is no run at {self.place.trace}; leave --resume out to start one.")
+        recorded = read_trace(self.place.trace, ["d_s_t"]) if self.resume and self.place.exists() else None
+        if recorded is not None:
+            if recorded.metadata.producer != PRODUCER:
+                raise UsageError(
+                    f"--resume: {self.place.trace} was written by {recorded.metadata.producer}, not by us."
+                )
+            refuse_other_recipe(recorded.metadata.recipe, self.algorithm.recipe, self.place.trace)
         if paths:
             checkpoint = load_checkpoint(paths[-1])
             refuse_other_recipe(checkpoint.recipe, self.algorithm.recipe, paths[-1])
+            self._refuse_other_data(checkpoint)
+            self._refuse_gap(checkpoint, int(recorded.steps[-1]) if recorded is not None and len(recorded) else 0)
             restore(state, checkpoint)
             self.say(f"resuming after iteration {state.step}")
         return state
@@ -78,14 +88,14 @@ class Session:
         recipe = self.algorithm.recipe
         metadata = TraceMetadata.create(
             epsilon=recipe.langevin.epsilon,
-            producer="ebmdiag train",
+            producer=PRODUCER,
             recipe=recipe.to_tables(),
             seed=recipe.training.seed,
             versions=versions(),
             device=describe_device(self.algorithm.device),
             git_commit=git_commit(),
         )
-        writer = TraceWriter(
+        return TraceWriter(
             self.place.trace,
             metadata=metadata,
             extra=self.algorithm.own,
@@ -94,15 +104,23 @@ class Session:
             force=self.force,
             resume=self.resume,
         )
-        if self.force and not self.resume:
-            self.place.remove_extras()
-        return writer
 
-    def _refuse_gap(self, state: State, writer: TraceWriter) -> None:
-        if state.step > writer.last_step:
+    def _refuse_gap(self, checkpoint: Checkpoint, last_step: int) -> None:
+        if checkpoint.step > last_step:
             raise CheckpointError(
-                f"the newest checkpoint in {self.place.checkpoints} is of iteration {state.step}, but the trace ends "
-                f"at {writer.last_step}; delete checkpoints that are newer than the trace, then resume."
+                f"the newest checkpoint in {self.place.checkpoints} is of iteration {checkpoint.step}, but the trace "
+                f"ends at {last_step}; delete checkpoints that are newer than the trace, then resume."
+            )
+
+    def _fingerprint(self) -> str | None:
+        return getattr(self.algorithm.dataset, "fingerprint", None)
+
+    def _refuse_other_data(self, checkpoint: Checkpoint) -> None:
+        before = checkpoint.recipe.get("data_fingerprint")
+        if before != self._fingerprint():
+            raise RecipeError(
+                "--resume: the data are not those that the run was begun with; name the same with --data, "
+                "or start another run with --out."
             )
 
     def _describe(self, metadata: TraceMetadata) -> None:
@@ -121,7 +139,7 @@ class Session:
         with ProgressObserver(recipe.training.iterations, state.step, self.quiet) as progress:
             observers: list[Observer] = [
                 TraceObserver(writer),
-                CheckpointObserver(self.place.checkpoints, recipe, writer.flush),
+                CheckpointObserver(self.place.checkpoints, recipe, self._fingerprint(), writer.flush),
                 PictureObserver(self.place, self.algorithm),
                 progress,
             ]
@@ -159,7 +177,8 @@ def refuse_other_recipe(saved: dict[str, Any], recipe: Recipe, path: Path) -> No
         if not isinstance(before, dict):
             raise CheckpointError(f"{path}: its recipe lacks the table [{table}].")
         for key in sorted({*values, *before}):
-            if (table, key) not in _MAY_CHANGE and table != "trace" and values.get(key) != before.get(key):
+            fixed = key == "statistics" if table == "trace" else (table, key) not in _MAY_CHANGE
+            if fixed and values.get(key) != before.get(key):
                 raise RecipeError(
                     f"--resume: {table}.{key} is {values.get(key)!r}, but the run was begun with {before.get(key)!r}; "
                     "leave it as it was, or start another run with --out."

@@ -52,14 +52,15 @@ class State:
     data_generator: torch.Generator
     chain_generator: torch.Generator
 
-    def generator_states(self) -> tuple[Tensor, Tensor]:
-        """A copy of both generators' states."""
-        return self.data_generator.get_state(), self.chain_generator.get_state()
+    def generator_states(self) -> tuple[Tensor, ...]:
+        """A copy of all generators' states; PyTorch's own too, which a net with dropout draws from."""
+        return self.data_generator.get_state(), self.chain_generator.get_state(), torch.get_rng_state()
 
-    def set_generator_states(self, states: tuple[Tensor, Tensor]) -> None:
-        """Put both generators back."""
+    def set_generator_states(self, states: tuple[Tensor, ...]) -> None:
+        """Put the generators back."""
         self.data_generator.set_state(states[0])
         self.chain_generator.set_state(states[1])
+        torch.set_rng_state(states[2])
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,14 @@ class Algorithm:
         return cls(recipe, dataset, device, choose_engine(recipe.langevin.engine), own)
 
     def initial_state(self) -> State:
-        """The state before the first iteration; everything follows from the recipe's seed."""
+        """The state before the first iteration; everything follows from the recipe's seed.
+
+        PyTorch's default generator is seeded as well, for nets that draw from it.
+        """
         recipe = self.recipe
         seeds = np.random.SeedSequence(recipe.training.seed).generate_state(3, np.uint64)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(seeds[0] >> 1))
-            net = build_net(recipe.net.factory, recipe.net.arguments, self.dataset.shape).to(self.device)
+        torch.default_generator.manual_seed(int(seeds[0] >> 1))
+        net = build_net(recipe.net.factory, recipe.net.arguments, self.dataset.shape).to(self.device)
         chain_generator = torch.Generator(self.device).manual_seed(int(seeds[2] >> 1))
         return State(
             step=0,

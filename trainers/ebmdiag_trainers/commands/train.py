@@ -11,6 +11,7 @@ import click
 from ebmdiag.cli.options import force_option
 
 if TYPE_CHECKING:
+    from ebmdiag.runfolder import RunFolder
     from ebmdiag_trainers.recipe import Recipe
 
 
@@ -53,7 +54,11 @@ def train(
 
     if resume and force:
         raise UsageError("--resume goes on with a run and --force replaces it; give one of them.")
-    resolved = load_recipe(recipe, [*settings, *_shorthands(steps, data_path, seed)])
+    given = [*settings, *_shorthands(steps, data_path, seed)]
+    resolved = load_recipe(recipe, given)
+    begun = _place(resolved, out).recipe
+    if resume and begun.exists():  # what the run was begun with, so that it need not be typed again
+        resolved = load_recipe(str(begun), given)
     if dry_run:
         _print(resolved)
         return 0
@@ -62,8 +67,13 @@ def train(
     try:
         state = session.train()
     except KeyboardInterrupt:
-        click.echo(f"ebmdiag: interrupted; {trace} is saved. Add --resume to go on.", err=True)
+        saved = f"{trace} is saved. Add --resume to go on." if session.place.exists() else "nothing was begun."
+        click.echo(f"ebmdiag: interrupted; {saved}", err=True)
         return 130
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        raise MemoryError(str(error).splitlines()[0]) from error
     except WriteError as error:
         error.add_note(f"Rows and checkpoints written so far are kept; then go on with --resume (trace: {trace}).")
         raise
@@ -100,14 +110,19 @@ def _print(recipe: Recipe) -> None:
     click.echo(tomli_w.dumps(recipe.to_tables()), nl=False)
 
 
-def _session(recipe: Recipe, out: Path | None, device: str, *, resume: bool, force: bool, quiet: bool) -> Session:
+def _place(recipe: Recipe, out: Path | None) -> RunFolder:
+    """Where the run lies."""
     from ebmdiag.runfolder import RunFolder
+
+    return RunFolder.of(out or Path("runs") / f"{recipe.training.output or recipe.name}.parquet")
+
+
+def _session(recipe: Recipe, out: Path | None, device: str, *, resume: bool, force: bool, quiet: bool) -> Session:
     from ebmdiag_trainers.data import load_dataset
     from ebmdiag_trainers.environment import choose_device, choose_threads
     from ebmdiag_trainers.session import Session
     from ebmdiag_trainers.training import Algorithm
 
-    place = RunFolder.of(out or Path("runs") / f"{recipe.training.output or recipe.name}.parquet")
     dataset = load_dataset(
         recipe.data.source,
         path=Path(recipe.data.path) if recipe.data.path else None,
@@ -119,7 +134,7 @@ def _session(recipe: Recipe, out: Path | None, device: str, *, resume: bool, for
     choose_threads(math.prod(dataset.shape))
     return Session(
         Algorithm.of(recipe, dataset, choose_device(device)),
-        place,
+        _place(recipe, out),
         force=force,
         resume=resume,
         quiet=quiet,

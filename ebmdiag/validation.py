@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from ebmdiag.arrow import floats
 from ebmdiag.metadata import ENERGY_SIGN
 from ebmdiag.rows import temperature
 from ebmdiag.statistics import BY_COLUMN, STATISTICS
@@ -147,7 +147,7 @@ def _values(trace: Trace, name: str) -> tuple[Floats, NDArray[np.bool_]]:
     """A column as float64, shape (rows,), NaN where absent; and where it is present."""
     column = trace.table.column(name)
     present = ~np.asarray(column.is_null().to_numpy(), dtype=np.bool_)
-    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64), present
+    return floats(column), present
 
 
 def _first(trace: Trace, rule: str, bad: NDArray[np.bool_], values: Floats, what: str) -> Check:

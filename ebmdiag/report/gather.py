@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from ebmdiag.analysis import Analysis
+from ebmdiag.arrow import floats
 from ebmdiag.errors import EbmdiagError, TraceError
 from ebmdiag.registry import ANALYSES, load, registered
 from ebmdiag.report.envelope import Envelope, envelope
@@ -118,18 +118,13 @@ def answer(name: str, trace: Trace) -> Answer:
 def _series(trace: Trace) -> Iterable[Envelope]:
     for column in SHOWN:
         if column in trace.columns:
-            yield envelope(column, trace.steps, _values(trace, column))
-
-
-def _values(trace: Trace, column: str) -> NDArray[np.float64]:
-    """A column as float64, shape (rows,), NaN where absent."""
-    return np.asarray(trace.table.column(column).cast(pa.float64()).to_numpy(), dtype=np.float64)
+            yield envelope(column, trace.steps, floats(trace.table.column(column)))
 
 
 def _other_columns(trace: Trace) -> Table | None:
     """Extremes, quartiles and last value of each column that has no figure of its own."""
     names = [name for name in trace.columns if name not in ("step", *SHOWN)]
-    rows = [(name, _spread(_values(trace, name))) for name in names]
+    rows = [(name, _spread(floats(trace.table.column(name)))) for name in names]
     rows = [(name, spread) for name, spread in rows if spread is not None]
     if not rows:
         return None

@@ -7,19 +7,17 @@ The activation is a leaky ReLU of negative slope 0.05 throughout.
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ebmdiag.errors import EbmdiagError, RecipeError
+from ebmdiag.errors import RecipeError
 from ebmdiag.names import nearest
 from ebmdiag_trainers.energies import ENERGIES
+from ebmdiag_trainers.named import import_named
 
 NEGATIVE_SLOPE = 0.05
 
@@ -161,14 +159,7 @@ def _factory(name: str) -> Any:
                 f"Known: {', '.join(known)}, or your own as 'module:factory'."
             )
         return known[name]
-    module, _, attribute = name.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise EbmdiagError(f"[net] factory '{name}' cannot be imported: {error}.") from error
+    return import_named(name, "[net] factory")
 
 
 def _check_signature(net: nn.Module, name: str, shape: tuple[int, ...]) -> None:

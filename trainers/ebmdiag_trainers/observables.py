@@ -7,11 +7,8 @@ so that ε²/4 ‖g‖² = ‖G‖² / (2 T).
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 import torch
 
@@ -19,6 +16,7 @@ from ebmdiag.errors import EbmdiagError, RecipeError
 from ebmdiag.rows import finite_or_none
 from ebmdiag.schema import check_column_name
 from ebmdiag_trainers.engines.contract import PathSums
+from ebmdiag_trainers.named import import_named
 from ebmdiag_trainers.record import Record
 
 ObservableFunction = Callable[[Record], "float | None"]
@@ -204,13 +202,8 @@ def own_observables(names: Iterable[str]) -> dict[str, ObservableFunction]:
     """
     found: dict[str, ObservableFunction] = {}
     for name in names:
-        module, colon, attribute = name.partition(":")
+        _, colon, attribute = name.partition(":")
         if not colon:
             raise RecipeError(f"[trace] statistics takes 'module:function', but got '{name}'.")
-        if str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
-        try:
-            found[check_column_name(attribute)] = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise EbmdiagError(f"[trace] statistic '{name}' cannot be imported: {error}.") from error
+        found[check_column_name(attribute)] = import_named(name, "[trace] statistic")
     return found

@@ -162,3 +162,29 @@ def test_unknown_engine_and_no_steps():
         choose_engine("refrence")
     with pytest.raises(ValueError, match="at least 1 step"):
         run(STATIONARY, steps=0)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_closed_path_weighs_all_its_steps_and_changes_nothing_else(engine):
+    """On a quadratic energy the log-ratios telescope: their sum is eps^2/8 (|g_0|^2 - |g_L|^2)."""
+    net = GaussianEnergy(PRECISIONS, EPSILON)
+    start = torch.randn(50, 3, generator=generator(3), dtype=torch.float64)
+    open_path = ENGINES[engine](net, start, STEPS, EPSILON, generator(4))
+    closed = ENGINES[engine](net, start, STEPS, EPSILON, generator(4), closed=True)
+    assert open_path.sums.log_ratio is None
+    assert torch.equal(closed.end, open_path.end)
+    assert torch.equal(closed.sums.tail_log_ratio, open_path.sums.tail_log_ratio)
+    slopes = [(torch.as_tensor(PRECISIONS) * x).square().sum(1) for x in (start, closed.end)]
+    expected = EPSILON**2 / 8 * (slopes[0] - slopes[1])
+    np.testing.assert_allclose(closed.sums.log_ratio.numpy(), expected.numpy(), rtol=1e-9, atol=1e-12)
+    with pytest.raises(AssertionError):  # without the last step it is another number
+        np.testing.assert_allclose(
+            ENGINES[engine](net, start, STEPS - 1, EPSILON, generator(4), closed=True).sums.log_ratio.numpy(),
+            expected.numpy(),
+            rtol=1e-3,
+        )
+
+
+def test_a_closed_path_needs_noise():
+    with pytest.raises(ValueError, match="needs noise"):
+        ENGINES["reference"](GaussianEnergy(PRECISIONS, 0.0), torch.zeros(2, 3), 3, 0.0, generator(1), closed=True)

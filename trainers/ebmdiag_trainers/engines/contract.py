@@ -38,6 +38,8 @@ class PathSums:
         tail_log_ratio, tail_log_ratio_squared: Σ and Σ of squares of the Metropolis log-ratio over the tail
             transitions (0 for ε = 0, where no such ratio exists).
         tail_ratio, tail_acceptance: Σ exp(log-ratio) and Σ min(1, exp(log-ratio)) over the tail transitions.
+        log_ratio: Σ of the Metropolis log-ratio over all L transitions, the one into x_L too; None unless asked for
+            (``closed``), since it takes one more gradient. It is the weight that a path gains (Carbone et al. 2023).
     """
 
     steps: int
@@ -56,6 +58,7 @@ class PathSums:
     tail_log_ratio_squared: Tensor
     tail_ratio: Tensor
     tail_acceptance: Tensor
+    log_ratio: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Engine(Protocol):
         epsilon: float,
         generator: torch.Generator,
         noise: Tensor | None = None,
+        closed: bool = False,
     ) -> Chain:
         """Run the chains.
 
@@ -87,5 +91,19 @@ class Engine(Protocol):
             epsilon: ε, at least 0.
             generator: source of the noise; only its state decides the result.
             noise: z_0 … z_{L-1}, shape (L, B, *shape), to be used instead (for tests).
+            closed: also evaluate the gradient at x_L and fill ``log_ratio``; needs ε > 0. The chain, the use of the
+                generator and all other sums are the same to the last bit.
         """
         ...
+
+
+def check_chain(steps: int, epsilon: float, closed: bool) -> None:
+    """Refuse what no engine can run.
+
+    Raises:
+        ValueError: no step at all, or a closed path without noise, which has no Metropolis ratio.
+    """
+    if steps < 1:
+        raise ValueError(f"a chain needs at least 1 step, but got {steps}")
+    if closed and epsilon == 0:
+        raise ValueError("a closed path needs noise: at epsilon = 0 there is no Metropolis ratio")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmdiag.rows import temperature
-from ebmdiag_trainers.engines.contract import Chain, PathSums
+from ebmdiag_trainers.engines.contract import Chain, PathSums, check_chain
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,20 @@ def run_reference(
     epsilon: float,
     generator: torch.Generator,
     noise: Tensor | None = None,
+    closed: bool = False,
 ) -> Chain:
     """Run L Langevin steps; see :class:`~ebmdiag_trainers.engines.contract.Engine`."""
-    if steps < 1:
-        raise ValueError(f"a chain needs at least 1 step, but got {steps}")
-    sums = _Sums(steps, start)
+    check_chain(steps, epsilon, closed)
+    sums = _Sums(steps, start, epsilon, closed)
     point = _evaluate(net, start.detach())
     for step in range(steps):
         z = _draw(start, generator) if noise is None else noise[step]
         move = epsilon * z - point.gradient
         end = point.x + move
         sums.add_step(step, point, move)
-        if step < steps - 1:
+        if step < steps - 1 or closed:
             after = _evaluate(net, end)
-            sums.add_transition(step, point, after, move, z, epsilon)
+            sums.add_transition(step, point, after, move, z)
             point = after
     return Chain(end, sums.finish(end - start))
 
@@ -73,8 +73,8 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 class _Sums:
     """Accumulates :class:`PathSums` in float64."""
 
-    def __init__(self, steps: int, like: Tensor) -> None:
-        self.steps = steps
+    def __init__(self, steps: int, like: Tensor, epsilon: float, closed: bool) -> None:
+        self.steps, self.epsilon = steps, epsilon
         self.tail = steps // 2
         zero = torch.zeros(like.shape[0], dtype=torch.float64, device=like.device)
         self.first_energy, self.tail_first_energy = zero, zero
@@ -83,6 +83,7 @@ class _Sums:
         self.next_gradient_squared, self.noise_gradient = zero.clone(), zero.clone()
         self.log_ratio, self.log_ratio_squared = zero.clone(), zero.clone()
         self.ratio, self.acceptance = zero.clone(), zero.clone()
+        self.path_log_ratio = zero.clone() if closed else None
 
     def add_step(self, step: int, point: _Point, move: Tensor) -> None:
         self.gradient_norm += point.gradient_squared.sqrt()
@@ -95,13 +96,17 @@ class _Sums:
             self.gradient_squared += point.gradient_squared
             self.position_gradient += _dot(point.x, point.gradient)
 
-    def add_transition(self, step: int, before: _Point, after: _Point, move: Tensor, z: Tensor, epsilon: float) -> None:
-        if step < self.tail:
+    def add_transition(self, step: int, before: _Point, after: _Point, move: Tensor, z: Tensor) -> None:
+        counted = self.tail <= step < self.steps - 1
+        if counted:
+            self.next_gradient_squared += after.gradient_squared
+            self.noise_gradient += _dot(z, after.gradient - before.gradient)
+        if self.epsilon == 0 or not (counted or self.path_log_ratio is not None):
             return
-        self.next_gradient_squared += after.gradient_squared
-        self.noise_gradient += _dot(z, after.gradient - before.gradient)
-        if epsilon > 0:
-            ratio = _log_ratio(before, after, move) / temperature(epsilon)
+        ratio = _log_ratio(before, after, move) / temperature(self.epsilon)
+        if self.path_log_ratio is not None:
+            self.path_log_ratio += ratio
+        if counted:
             self.log_ratio += ratio
             self.log_ratio_squared += ratio.square()
             self.ratio += ratio.exp()
@@ -125,6 +130,7 @@ class _Sums:
             tail_log_ratio_squared=self.log_ratio_squared,
             tail_ratio=self.ratio,
             tail_acceptance=self.acceptance,
+            log_ratio=self.path_log_ratio,
         )
 
 

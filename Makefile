@@ -5,7 +5,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 DEMO := demo
 
-.PHONY: help demo test check format lint types examples fast clean
+.PHONY: help demo test check format lint types examples fast bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,10 @@ lint: $(VENV)/installed ## style, and the rule of imports
 
 types: $(VENV)/installed ## mypy, strict
 	$(BIN)/mypy
+
+bench: $(VENV)/installed ## time the engines and the statistics, some minutes
+	cd benchmarks && $(BIN)/python engines.py
+	cd benchmarks && $(BIN)/python overhead.py
 
 clean: ## remove what was built here
 	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

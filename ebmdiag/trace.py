@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 _ATTEMPTS = 20
 
 
+def _evenly(steps: NDArray[np.int64], measured: NDArray[np.int64]) -> bool:
+    """Whether the measured steps have one distance, and the next one is not due yet."""
+    distances = np.unique(np.diff(measured))
+    return len(measured) > 0 and len(distances) <= 1 and not (distances + measured[-1] <= steps[-1]).any()
+
+
 @dataclass(frozen=True)
 class Trace:
     """Rows of one run, by column, and what the run says of itself."""
@@ -63,6 +69,24 @@ class Trace:
             UsageError: there is no such column.
             TraceError: it holds no values, a gap, or a value that is not finite.
         """
+        values = self._values(column)
+        self._refuse_gaps(column, values)
+        return values
+
+    def measured(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Steps and values, each of shape (measured rows,), of a column that is measured in every k-th iteration only.
+
+        Raises:
+            UsageError: there is no such column.
+            TraceError: it holds no values, one that is not finite, or values at uneven distances.
+        """
+        values, present = self._values(column), self._present(column)
+        if not (_evenly(self.steps, self.steps[present]) and np.isfinite(values[present]).all()):
+            self._refuse_gaps(column, values)
+        return self.steps[present], values[present]
+
+    def _values(self, column: str) -> NDArray[np.float64]:
+        """Values of a column that has some, NaN where there is none."""
         if column not in self.table.column_names:
             raise UsageError(
                 f"{self.path}: no column '{column}'{nearest(column, self.columns)} It has: {', '.join(self.columns)}."
@@ -70,14 +94,22 @@ class Trace:
         chunked = self.table.column(column)
         if len(self) and chunked.null_count == len(self):
             raise TraceError(f"{self.path}: column '{column}' is empty; it has values in: {', '.join(self.columns)}.")
-        values = floats(chunked)
-        self._refuse_gaps(column, values)
-        return values
+        return floats(chunked)
+
+    def _present(self, column: str) -> NDArray[np.bool_]:
+        return floats(self.table.column(column).is_valid().cast("float64")) > 0
 
     def _refuse_gaps(self, column: str, values: NDArray[np.float64]) -> None:
         bad = ~np.isfinite(values)
         if not bad.any():
             return
+        present = self._present(column)
+        if np.isfinite(values[present]).all() and _evenly(self.steps, self.steps[present]):
+            raise TraceError(
+                f"{self.path}, column '{column}': only {int(present.sum())} of {len(values)} rows hold a value; "
+                "'ebmdiag summary' takes such a column, an analysis of every iteration does not "
+                "(or choose rows without gaps with --from and --until)."
+            )
         first = int(np.argmax(bad))
         step = int(self.steps[first])
         what = "missing" if self.table.column(column)[first].as_py() is None else str(values[first])

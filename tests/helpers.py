@@ -67,7 +67,7 @@ def record_of(net, start, chain, epsilon, **changes):
         energy_neg=energy,
         difference=0.0,
         sums=chain.sums,
-        update=Update(0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0),
+        update=Update(0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0),
         bank=None,
     )
     return dataclasses.replace(record, **changes)

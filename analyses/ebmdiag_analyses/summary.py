@@ -2,7 +2,8 @@
 
 The error of a mean takes the column's autocorrelation into account (ebmdiag.numerics.mean); tau, the integrated
 autocorrelation time, says how many rows are worth one independent one. A number from fewer than 50 tau is marked.
-The whole trace is used, its beginning too: choose the settled part with --from.
+The whole trace is used, its beginning too: choose the settled part with --from. A column that is measured in every
+k-th iteration only is summarized over the rows that hold it; its tau counts those.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ebmdiag.trace import Trace
 
 Series = NDArray[np.float64]
+Measured = tuple[NDArray[np.int64], Series]
 
 SET_BY_THE_RUN = ("step", "elapsed_s", "learning_rate")  # not measured: a mean of them says nothing
 _DRAWN = 2
@@ -75,27 +77,40 @@ def analyse(trace: Trace, options: Options) -> Result:
         UsageError: a column that was asked for is not there.
         TraceError: a column that was asked for has gaps or values that are not finite.
     """
-    series, notes = _series(trace, options)
+    measured, notes = _measured(trace, options)
     estimates = {
-        f"{name}:{key}": value for name, x in series.items() for key, value in _estimates(x, options.level).items()
+        f"{name}:{key}": value
+        for name, (_, x) in measured.items()
+        for key, value in _estimates(x, options.level).items()
     }
-    tables = {f"series:{name}": _bins(name, trace.steps, series[name]) for name in list(series)[:_DRAWN]}
-    settings = {"columns": list(series), "level": options.level, **span(trace)}
+    tables = {f"series:{name}": _bins(name, *measured[name]) for name in list(measured)[:_DRAWN]}
+    settings = {"columns": list(measured), "level": options.level, **span(trace)}
     return Result("summary", trace.name, len(trace), settings, estimates, tables, (*row_notes(trace), *notes))
 
 
-def _series(trace: Trace, options: Options) -> tuple[dict[str, Series], list[str]]:
-    if options.columns:
-        return {name: trace.series(name) for name in options.columns}, []
-    series: dict[str, Series] = {}
+def _measured(trace: Trace, options: Options) -> tuple[dict[str, Measured], list[str]]:
+    """Steps and values of each column, and what there is to say of those with gaps."""
+    measured: dict[str, Measured] = {}
     gaps: list[str] = []
-    for name in [name for name in _ordered(trace.columns) if name not in SET_BY_THE_RUN]:
+    chosen = options.columns or [name for name in _ordered(trace.columns) if name not in SET_BY_THE_RUN]
+    for name in chosen:
         try:
-            series[name] = trace.series(name)
+            measured[name] = trace.measured(name)
         except TraceError:
+            if options.columns:
+                raise
             gaps.append(name)
     notes = [f"left out, since values are missing or not finite: {', '.join(gaps)}."] if gaps else []
-    return series, notes
+    return measured, [*notes, *_sparse(measured, len(trace))]
+
+
+def _sparse(measured: dict[str, Measured], rows: int) -> list[str]:
+    """One note for all columns that have a value in the same number of rows."""
+    counts: dict[int, list[str]] = {}
+    for name, (steps, _) in measured.items():
+        if len(steps) < rows:
+            counts.setdefault(len(steps), []).append(name)
+    return [f"measured in {count} of {rows} rows only: {', '.join(names)}." for count, names in counts.items()]
 
 
 def _ordered(names: tuple[str, ...]) -> list[str]:

@@ -8,7 +8,8 @@ from ebmdiag.terminal import columns, number, sparkline
 from ebmdiag_analyses.lags import footnotes, heading, panel_title
 
 _KEYS = ("mean", "error", "sd", "min", "max", "first", "last", "tau")
-_LINES = 24
+_LINES = 60
+_REASONS = 4
 
 
 def text(result: Result) -> list[str]:
@@ -31,7 +32,20 @@ def text(result: Result) -> list[str]:
         *course,
         "",
         "tau: rows that are worth one independent row; ?: doubtful.",
-        *footnotes(result),
+        *_footnotes(result),
+    ]
+
+
+def _footnotes(result: Result) -> list[str]:
+    """As everywhere; but of many reasons only the columns that they concern, since the marks stand in the table."""
+    said = footnotes(result)
+    if len(said) - len(result.notes) <= _REASONS:
+        return said
+    doubted = [name.partition(":")[0] for name, estimate in result.estimates.items() if not estimate.reliable]
+    named = ", ".join(dict.fromkeys(doubted))
+    return [
+        f"? undefined or doubtful, with the reason of each in --json: {named}",
+        *(f"- {note}" for note in result.notes),
     ]
 
 

@@ -20,6 +20,7 @@ from ebmdiag.registry import ANALYSES, COMMANDS, headline, load, registered
 
 _BUILT_IN = {
     "report": "ebmdiag.cli.report:report",
+    "statistics": "ebmdiag.cli.statistics:statistics",
     "validate": "ebmdiag.cli.validate:validate",
     "import": "ebmdiag.cli.importing:import_",
 }

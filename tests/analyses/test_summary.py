@@ -1,6 +1,9 @@
 """The analysis ``summary``: numbers, columns, bins and the judgement of the mean."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from series import autoregression, memory_trace
 
@@ -71,3 +74,22 @@ def test_text_and_drawing():
     (drawing,) = draw(result)
     assert len(drawing.figure.axes) == 2
     assert "r_t goes from 1" in drawing.alt
+
+
+def test_a_column_of_every_third_iteration_is_summarized_over_its_rows():
+    d = np.random.default_rng(1).normal(size=90)
+    now_and_then = [float(value) if i % 3 == 2 else None for i, value in enumerate(d)]
+    trace = memory_trace({"d_s_t": d})
+    trace = replace(trace, table=trace.table.append_column("ksd", pa.array(now_and_then)))
+    result = analyse(trace, Options())
+    assert result.estimates["ksd:mean"].value == pytest.approx(np.mean(d[2::3]))
+    assert "measured in 30 of 90 rows only: ksd." in result.notes
+    assert result.estimates["d_s_t:mean"].value != result.estimates["ksd:mean"].value
+
+
+def test_many_reasons_become_one_line():
+    walks = {f"walk_{i}": np.cumsum(RNG.standard_normal(60 + 0 * i)) for i in range(6)}
+    result = analyse(memory_trace(walks), Options())
+    doubts = [line for line in text(result) if line.startswith("? ")]
+    assert len(doubts) == 1
+    assert all(name in doubts[0] for name in walks)

@@ -130,6 +130,44 @@ def test_series_names_what_is_wrong(path):
     assert trace.columns == ("step", "d_s_t", "r_t", "elapsed_s")
 
 
+def sparse(name, values, steps=None):
+    steps = range(1, len(values) + 1) if steps is None else steps
+    columns = {
+        "step": pa.array(steps, pa.int64()),
+        "d_s_t": np.zeros(len(values)),
+        name: pa.array(values, pa.float64()),
+    }
+    save(pa.table(columns), GOOD)
+    return read_trace("x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("values", "steps"),
+    [
+        ([None, 1.0, None, 2.0, None], [2, 4]),
+        ([None, 1.0, 2.0], [2, 3]),
+        ([1.0, 2.0], [1, 2]),
+        ([None, 3.0, None], [2]),
+    ],
+)
+def test_a_column_measured_now_and_then(workplace, values, steps):
+    trace = sparse("ksd", values)
+    found, numbers = trace.measured("ksd")
+    assert found.tolist() == steps
+    assert numbers.tolist() == [value for value in values if value is not None]
+    if len(steps) < len(values):
+        with pytest.raises(
+            TraceError, match=f"only {len(steps)} of {len(values)} rows hold a value; 'ebmdiag summary'"
+        ):
+            trace.series("ksd")
+
+
+@pytest.mark.parametrize("values", [[1.0, None, 2.0, 3.0], [1.0, 2.0, None], [1.0, None, float("nan")]])
+def test_gaps_that_no_rhythm_explains(workplace, values):
+    with pytest.raises(TraceError, match="are not finite"):
+        sparse("ksd", values).measured("ksd")
+
+
 def test_nan_is_named_with_its_step(workplace):
     table = pa.table(
         {"step": pa.array([1, 2, 3], pa.int64()), "d_s_t": [0.5, float("nan"), 1.0], "r_t": [1.0, 1.0, None]}

@@ -3,70 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from gaussian_runs import BATCH, EPSILON, LEARNED, STEPS, autocorrelation, column, learn, rate_for
 from scipy.optimize import brentq
 
-from ebmdiag.rows import temperature
-from ebmdiag_trainers.data import Gaussian
 from ebmdiag_trainers.energies import LaplaceEnergy, MixtureEnergy
-from ebmdiag_trainers.recipe import recipe_from_tables
-from ebmdiag_trainers.training import Algorithm, run
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tensors this small are slower on two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def learn(
-    precision, iterations, *, epsilon, steps, rate, coordinates=20, first=None, start="gaussian", batch=100, **more
-):
-    """Rows of a run on Normal(0, 1/precision) data, and the precisions learned in the end."""
-    heat = temperature(epsilon)
-    tables = {
-        "training": {"iterations": iterations, "batch": batch},
-        "data": {"source": "gaussian"},
-        "net": {
-            "factory": "GaussianEnergy",
-            "coefficients": [heat * (precision if first is None else first)],
-            "coordinates": coordinates,
-        },
-        "optimizer": {"name": "sgd", "learning_rate": rate, **more},
-        "langevin": {"epsilon": epsilon, "steps": steps, "start": start}
-        | ({"bank": batch} if start == "persistent" else {}),
-    }
-    algorithm = Algorithm.of(
-        recipe_from_tables(tables, "test"), Gaussian((precision,) * coordinates), torch.device("cpu")
-    )
-    state = algorithm.initial_state()
-    rows = [info.row for _, info in run(algorithm, state)]
-    return rows, state.net.coefficients.detach().double().numpy() / heat
-
-
-def column(rows, name):
-    return np.array([row[name] for row in rows])
-
-
-def autocorrelation(x, lags):
-    x = x - x.mean()
-    return np.array([x[lag:] @ x[: len(x) - lag] for lag in range(1, lags + 1)]) / (x @ x)
-
 
 # --- the feedback loop, chains that start afresh and mix within one iteration -------------------------------------
-
-EPSILON, STEPS, BATCH = 0.5, 20, 1000
-HEAT = temperature(EPSILON)
-LEARNED = brentq(lambda value: value * (1 - EPSILON**2 * value / 4) - 1, 0.1, 2.0)
-SUSCEPTIBILITY = (1 - EPSILON**2 * LEARNED / 2) / 2
-"""-d/dλ of E[x²/2] under the stationary law of the discrete chain, at unit variance."""
-
-
-def rate_for(gain):
-    """The recipe's rate γ₀ at which the loop gain is ``gain``: in λ the step is γ₀ / T times the moment's error."""
-    return gain * HEAT / SUSCEPTIBILITY
 
 
 def loop(gain, iterations):

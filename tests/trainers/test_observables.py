@@ -17,8 +17,9 @@ from ebmdiag_trainers.engines import ENGINES
 from ebmdiag_trainers.nets import NETS
 from ebmdiag_trainers.observables import OBSERVABLES, mean_gradient_norm, observe, own_observables
 from ebmdiag_trainers.optimizers import build_optimizer
+from ebmdiag_trainers.probes import PROBES
 from ebmdiag_trainers.recipe import Optimizer
-from ebmdiag_trainers.updating import difference, step_on
+from ebmdiag_trainers.updating import mean_energies, step_on
 
 EPSILON, STEPS = 0.3, 20
 SPECTRA = {
@@ -178,11 +179,11 @@ def one_update(name, net="ToyNet", rate=0.1, momentum=0.0, steps=1):
     optimizer = build_optimizer(Optimizer(name=name, learning_rate=rate, momentum=momentum), built.parameters(), 1.0)
     record = simulate(SPECTRA["one"], 16)
     for _ in range(steps):
-        before = float(difference(built, positives, negatives, 0.5))
+        before = float(np.subtract(*mean_energies(built, positives, negatives, 0.5)))
         loss = (built(positives).mean() - built(negatives).mean()) / 0.5
         update = step_on(loss, built, optimizer, positives, negatives, 0.5)
         record = dataclasses.replace(record, difference=before, update=update)
-    assert float(difference(built, positives, negatives, 0.5)) == pytest.approx(update.difference_after)
+    assert mean_energies(built, positives, negatives, 0.5) == (update.positives_after, update.negatives_after)
     return record
 
 
@@ -221,7 +222,8 @@ def test_bank_use():
 
 def test_every_observable_has_its_row_in_the_table():
     assert set(OBSERVABLES) <= set(BY_COLUMN)
-    logged = {*OBSERVABLES, "step", "d_s_t", "v_t", "r_t", "z_t", "learning_rate", "elapsed_s"}
+    probed = {statistic.column for statistic in BY_COLUMN.values() if statistic.probe in PROBES}
+    logged = {*OBSERVABLES, *probed, "step", "d_s_t", "v_t", "r_t", "z_t", "learning_rate", "elapsed_s"}
     logged |= {f"energy_{side}_{kind}" for side in ("pos", "neg") for kind in ("mean", "sd")}
     assert logged == set(BY_COLUMN)
 

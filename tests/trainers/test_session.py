@@ -20,6 +20,7 @@ from ebmdiag_trainers.checkpoints import checkpoint_paths, load_checkpoint
 STARTS = {
     "persistent": (),
     "noise": ("langevin.start=uniform", "langevin.bank=0"),
+    "probed": ("probe.every=7", "probe.chains=6", "probe.copies=2", "langevin.bank_start=gaussian"),
     "adam": ("optimizer.name=adam", "optimizer.learning_rate=1e-4"),
     "data": ("langevin.start=data", "langevin.bank=0", "data.noise=0.1", "optimizer.decay=0.9"),
 }

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ebmdiag_trainers.record import BankUse
+from ebmdiag_trainers.weights import PathWeights
 
 
 @dataclass
@@ -19,17 +20,19 @@ class Bank:
         chains: their states, shape (size, *shape).
         last_used: the iteration that used each last, 0 for never, shape (size,), int64.
         visits: how often each was used, shape (size,), int64.
+        weights: log-weights of the chains, if they are asked for.
     """
 
     chains: Tensor
     last_used: Tensor
     visits: Tensor
+    weights: PathWeights | None = None
 
     @classmethod
-    def of(cls, chains: Tensor) -> Self:
+    def of(cls, chains: Tensor, weights: PathWeights | None = None) -> Self:
         """A bank that has not been used."""
         zero = torch.zeros(len(chains), dtype=torch.int64, device=chains.device)
-        return cls(chains, zero, zero.clone())
+        return cls(chains, zero, zero.clone(), weights)
 
     def __len__(self) -> int:
         return len(self.chains)
@@ -50,7 +53,10 @@ class Bank:
 
     def tensors(self) -> dict[str, Tensor]:
         """All that must be saved."""
-        return {"chains": self.chains, "last_used": self.last_used, "visits": self.visits}
+        tensors = {"chains": self.chains, "last_used": self.last_used, "visits": self.visits}
+        if self.weights is not None:
+            tensors |= {"log_weight": self.weights.log_weight, "energy": self.weights.energy}
+        return tensors
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Overwrite with what was saved; the shapes must fit."""

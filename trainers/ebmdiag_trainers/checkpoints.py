@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import torch
 
 from ebmdiag.errors import CheckpointError
 from ebmdiag.files import replacing
+from ebmdiag_trainers.record import Aftermath
 from ebmdiag_trainers.training import State
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def save_checkpoint(path: Path, state: State, recipe: dict[str, Any]) -> None:
         "optimizer": state.optimizer.state_dict(),
         "bank": None if state.bank is None else state.bank.tensors(),
         "generators": list(state.generator_states()),
+        "last": None if state.last is None else asdict(state.last),
     }
     with replacing(path) as beside, beside.open("wb") as handle:
         try:
@@ -79,7 +81,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: missing, damaged, of another kind, or holding anything but plain values and tensors.
     """
     values = _load(path)
-    needed = {"format", "recipe", "step", "net", "optimizer", "bank", "generators"}
+    needed = {"format", "recipe", "step", "net", "optimizer", "bank", "generators", "last"}
     if not isinstance(values, dict) or not needed <= values.keys():
         raise CheckpointError(f"{path} is not a checkpoint of ebmdiag: it lacks some of {', '.join(sorted(needed))}.")
     if values["format"] != FORMAT:
@@ -121,6 +123,7 @@ def restore(state: State, checkpoint: Checkpoint) -> None:
             raise ValueError("one of the two has no bank of chains")
         if state.bank is not None:
             state.bank.load(values["bank"])
+        state.last = None if values["last"] is None else Aftermath(**values["last"])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{checkpoint.path} does not fit this run: {error}.") from error
     state.step = checkpoint.step

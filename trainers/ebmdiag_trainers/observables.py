@@ -18,13 +18,14 @@ from ebmdiag.schema import check_column_name
 from ebmdiag_trainers.engines.contract import PathSums
 from ebmdiag_trainers.named import import_named
 from ebmdiag_trainers.record import Record
+from ebmdiag_trainers.weights import effective_share, log_mean_weight
 
 ObservableFunction = Callable[[Record], "float | None"]
 
 
 def mean_gradient_norm(sums: PathSums) -> float:
     """r_t: mean of ‖G_l‖ over the steps l = 0 … L-1 and the chains."""
-    return float(sums.gradient_norm.mean()) / sums.steps
+    return sums.means["gradient_norm"] / sums.steps
 
 
 def virial(record: Record) -> float | None:
@@ -32,8 +33,8 @@ def virial(record: Record) -> float | None:
     if record.epsilon == 0:
         return None
     sums = record.sums
-    pull = sums.tail_position_gradient - sums.tail_gradient_squared / 2
-    return float(pull.mean()) / (sums.tail_steps * record.temperature * record.coordinates)
+    pull = sums.means["tail_position_gradient"] - sums.means["tail_gradient_squared"] / 2
+    return pull / (sums.tail_steps * record.temperature * record.coordinates)
 
 
 def configurational_temperature(record: Record) -> float | None:
@@ -41,36 +42,36 @@ def configurational_temperature(record: Record) -> float | None:
     sums, temperature = record.sums, record.temperature
     if record.epsilon == 0 or sums.tail_transitions == 0:
         return None
-    laplacian = float(sums.tail_noise_gradient.mean()) / (record.epsilon * temperature)
-    gradient_squared = float(sums.tail_next_gradient_squared.mean()) / temperature**2
+    laplacian = sums.means["tail_noise_gradient"] / (record.epsilon * temperature)
+    gradient_squared = sums.means["tail_next_gradient_squared"] / temperature**2
     return gradient_squared / laplacian if laplacian != 0 else None
 
 
 def mh_log_ratio(record: Record) -> float | None:
     """Mean Metropolis log-ratio of the tail's transitions."""
-    return _per_transition(record, record.sums.tail_log_ratio)
+    return _per_transition(record, "tail_log_ratio")
 
 
 def mh_log_ratio_variance(record: Record) -> float | None:
     """Variance of the log-ratio over chains and the tail's transitions."""
-    mean, square = mh_log_ratio(record), _per_transition(record, record.sums.tail_log_ratio_squared)
+    mean, square = mh_log_ratio(record), _per_transition(record, "tail_log_ratio_squared")
     return None if mean is None or square is None else max(square - mean**2, 0.0)
 
 
 def mh_acceptance(record: Record) -> float | None:
     """Mean of min(1, r) over the tail's transitions."""
-    return _per_transition(record, record.sums.tail_acceptance)
+    return _per_transition(record, "tail_acceptance")
 
 
 def mh_ratio(record: Record) -> float | None:
     """Mean of r itself: 1 where the chain follows exp(-U)."""
-    return _per_transition(record, record.sums.tail_ratio)
+    return _per_transition(record, "tail_ratio")
 
 
-def _per_transition(record: Record, total: torch.Tensor) -> float | None:
+def _per_transition(record: Record, total: str) -> float | None:
     if record.epsilon == 0 or record.sums.tail_transitions == 0:
         return None
-    return float(total.mean()) / record.sums.tail_transitions
+    return record.sums.means[total] / record.sums.tail_transitions
 
 
 def energy_slope(record: Record) -> float:
@@ -83,7 +84,7 @@ def displacement(record: Record) -> float | None:
     """Mean ‖x_L - x_0‖² in units of pure diffusion, ε² L N."""
     if record.epsilon == 0:
         return None
-    return float(record.sums.displacement_squared.mean()) / (record.epsilon**2 * record.sums.steps * record.coordinates)
+    return record.sums.means["displacement_squared"] / (record.epsilon**2 * record.sums.steps * record.coordinates)
 
 
 def straightness(record: Record) -> float | None:
@@ -98,7 +99,7 @@ def drift_to_noise(record: Record) -> float | None:
     """Mean ‖G‖² over the tail in units of the noise's ε² N: above 1 the drift rules, below 1 diffusion."""
     if record.epsilon == 0:
         return None
-    power = float(record.sums.tail_gradient_squared.mean()) / record.sums.tail_steps
+    power = record.sums.means["tail_gradient_squared"] / record.sums.tail_steps
     return power / (record.epsilon**2 * record.coordinates)
 
 
@@ -156,6 +157,37 @@ def last_layer_balance(record: Record) -> float | None:
     return (update.last_layer_after - update.last_layer_before + 2 * rate * record.difference - square) / scale
 
 
+def budget_update(record: Record) -> float | None:
+    """Change of d by the last update, on the samples of that iteration."""
+    if record.before is None:
+        return None
+    return record.before.positives - record.before.negatives - record.before.difference
+
+
+def budget_data(record: Record) -> float | None:
+    """Change of d since then by other positives: mean U(x⁺) of now less that of the last positives, both of now's U."""
+    if record.before is None:
+        return None
+    return float(record.energy_pos.mean()) / record.temperature - record.before.positives
+
+
+def budget_sampler(record: Record) -> float | None:
+    """Change of d since then by other negatives."""
+    if record.before is None:
+        return None
+    return record.before.negatives - float(record.energy_neg.mean()) / record.temperature
+
+
+def jarzynski_ess(record: Record) -> float | None:
+    """ESS / n of this iteration's chains, weighted for the parameters of now."""
+    return None if record.log_weights is None else effective_share(record.log_weights)
+
+
+def jarzynski_log_z(record: Record) -> float | None:
+    """Estimate of log(Z / Z_0): log of the mean weight."""
+    return None if record.log_weights is None else log_mean_weight(record.log_weights)
+
+
 OBSERVABLES: Mapping[str, ObservableFunction] = {
     "virial": virial,
     "configurational_temperature": configurational_temperature,
@@ -175,6 +207,11 @@ OBSERVABLES: Mapping[str, ObservableFunction] = {
     "last_layer_balance": last_layer_balance,
     "parameter_norm": lambda record: record.update.parameter_norm,
     "parameter_gradient_norm": lambda record: record.update.gradient_norm,
+    "budget_update": budget_update,
+    "budget_data": budget_data,
+    "budget_sampler": budget_sampler,
+    "jarzynski_ess": jarzynski_ess,
+    "jarzynski_log_z": jarzynski_log_z,
     "bank_age": lambda record: record.bank.mean_age if record.bank else None,
     "bank_visits": lambda record: record.bank.mean_visits if record.bank else None,
     "bank_unvisited": lambda record: record.bank.unvisited if record.bank else None,

@@ -22,6 +22,7 @@ Rule = tuple[str, Callable[[Any], bool]]
 _POSITIVE: Rule = ("above 0", lambda value: value > 0)
 _NOT_NEGATIVE: Rule = ("at least 0", lambda value: value >= 0)
 _COUNT: Rule = ("at least 1", lambda value: value >= 1)
+_AT_LEAST_TWO: Rule = ("at least 2", lambda value: value >= 2)
 _SHARE: Rule = ("above 0 and at most 1", lambda value: 0 < value <= 1)
 _MOMENTUM: Rule = ("at least 0 and below 1", lambda value: 0 <= value < 1)
 _FILLED: Rule = ("not empty", lambda value: value != "")
@@ -93,7 +94,8 @@ class Langevin:
     start: str = _needed(_one_of("persistent", "data", "uniform", "gaussian"))
     scale: float = _value(1.0, _POSITIVE, "of the starting noise: uniform on [-scale, scale], or Normal(0, scale^2)")
     bank: int = _value(0, _NOT_NEGATIVE, "persistent chains; 0: one for each item of the data")
-    engine: str = _value("reference", _FILLED, "how the steps are computed")
+    bank_start: str = _value("uniform", _one_of("uniform", "gaussian"), "noise that the bank is filled with at first")
+    engine: str = _value("auto", _FILLED, "how the steps are computed: auto (the fastest), reference or fused")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +111,17 @@ class TraceOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Probe:
+    """[probe]: costly statistics, now and then, on some of the chains; they leave the training untouched."""
+
+    every: int = _value(0, _NOT_NEGATIVE, "iterations from one probe to the next; 0: never")
+    chains: int = _value(50, _AT_LEAST_TWO, "of the batch, at most")
+    copies: int = _value(5, _AT_LEAST_TWO, "nested R-hat: chains from each start")
+    kernel_scale: float = _value(1.0, _POSITIVE, "kernel Stein discrepancy: width of the kernel in units of sqrt(N)")
+    statistics: tuple[str, ...] = _value((), None, "which; or your own, as module:function; empty: all that fit")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """All that decides a run, apart from the machine."""
 
@@ -120,6 +133,7 @@ class Recipe:
     optimizer: Optimizer
     langevin: Langevin
     trace: TraceOptions
+    probe: Probe
 
     def to_tables(self) -> dict[str, Any]:
         """Plain tables for TOML or JSON: the resolved recipe, None left out, net arguments back in [net]."""
@@ -142,6 +156,7 @@ TABLES: Mapping[str, type[Any]] = {
     "optimizer": Optimizer,
     "langevin": Langevin,
     "trace": TraceOptions,
+    "probe": Probe,
 }
 
 
@@ -279,6 +294,8 @@ def _check_together(recipe: Recipe) -> None:
         raise RecipeError("[optimizer] beta1 and beta2 belong to adam; with sgd set momentum.")
     if langevin.bank and langevin.start != "persistent":
         raise RecipeError("[langevin] bank belongs to start = 'persistent'.")
+    if langevin.bank_start != "uniform" and langevin.start != "persistent":
+        raise RecipeError("[langevin] bank_start belongs to start = 'persistent'.")
     if 0 < langevin.bank < recipe.training.batch:
         raise RecipeError(
             f"[langevin] bank must hold at least one batch ({recipe.training.batch}), but holds {langevin.bank}."

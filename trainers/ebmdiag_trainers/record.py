@@ -15,7 +15,7 @@ class Update:
 
     Attributes:
         predicted_drop: -∇_θ d · Δθ: how far d falls on this batch to first order (γ ‖∇_θ d‖² for plain SGD).
-        difference_after: d on the same samples after the step.
+        positives_after, negatives_after: mean U of the same samples after the step.
         parameter_norm, gradient_norm: ‖θ‖ before the step, and ‖∇_θ d‖.
         rate: γ as the optimizer applied it.
         last_layer_before, last_layer_after: ‖w‖² of the last weight, before and after.
@@ -23,13 +23,33 @@ class Update:
     """
 
     predicted_drop: float
-    difference_after: float
+    positives_after: float
+    negatives_after: float
     parameter_norm: float
     gradient_norm: float
     rate: float
     last_layer_before: float
     last_layer_after: float
     last_layer_gradient: float
+
+    @property
+    def difference_after(self) -> float:
+        """d on the same samples after the step."""
+        return self.positives_after - self.negatives_after
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What the next iteration's budget of d needs to know of this one, in units of U.
+
+    Attributes:
+        difference: d before the update.
+        positives, negatives: mean U of this iteration's samples after its update.
+    """
+
+    difference: float
+    positives: float
+    negatives: float
 
 
 @dataclass(frozen=True)
@@ -62,6 +82,8 @@ class Record:
         sums: path sums of the chains.
         update: what the optimizer did.
         bank: use of the persistent chains; None without a bank.
+        before: what the last iteration left; None in the first.
+        log_weights: of the chains of this iteration (ebmdiag_trainers.weights), shape (B,); None unless asked for.
     """
 
     step: int
@@ -78,3 +100,5 @@ class Record:
     sums: PathSums
     update: Update
     bank: BankUse | None
+    before: Aftermath | None = None
+    log_weights: Tensor | None = None

@@ -98,7 +98,7 @@ class Session:
         return TraceWriter(
             self.place.trace,
             metadata=metadata,
-            extra=self.algorithm.own,
+            extra=(*self.algorithm.own, *self.algorithm.probing.own),
             flush_rows=recipe.trace.flush_rows,
             flush_seconds=recipe.trace.flush_seconds,
             force=self.force,

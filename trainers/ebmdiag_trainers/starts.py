@@ -10,6 +10,7 @@ from torch import Tensor
 from ebmdiag.errors import RecipeError
 from ebmdiag_trainers.bank import Bank
 from ebmdiag_trainers.recipe import Langevin
+from ebmdiag_trainers.weights import PathWeights
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,16 @@ def noise(kind: str, count: int, shape: tuple[int, ...], scale: float, generator
 
 
 def new_bank(
-    langevin: Langevin, items: int | None, shape: tuple[int, ...], batch: int, generator: torch.Generator
+    langevin: Langevin,
+    items: int | None,
+    shape: tuple[int, ...],
+    batch: int,
+    generator: torch.Generator,
+    weighted: bool = False,
 ) -> Bank | None:
-    """The persistent chains at the start of learning, uniform noise; None unless the recipe asks for them.
+    """The persistent chains at the start of learning, pure noise; None unless the recipe asks for them.
+
+    ``weighted`` gives them log-weights (for chains that start from Gaussian noise).
 
     Raises:
         RecipeError: the bank's size is left to a data set that has none, or is below one batch.
@@ -48,7 +56,8 @@ def new_bank(
         raise RecipeError("[langevin] bank must be given for data that is a density, such as bank = 10000.")
     if size < batch:
         raise RecipeError(f"[langevin] the bank holds {size} chains, but one batch needs {batch}.")
-    return Bank.of(noise("uniform", size, shape, langevin.scale, generator))
+    chains = noise(langevin.bank_start, size, shape, langevin.scale, generator)
+    return Bank.of(chains, PathWeights.of_gaussian_start(chains, langevin.scale) if weighted else None)
 
 
 def draw_start(

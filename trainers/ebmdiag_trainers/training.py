@@ -17,16 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ebmdiag.errors import DivergenceError
+from ebmdiag.errors import DivergenceError, RecipeError
 from ebmdiag.rows import iteration_row, temperature
 from ebmdiag_trainers.bank import Bank
 from ebmdiag_trainers.data import Dataset
-from ebmdiag_trainers.engines import Chain, Engine, choose_engine
+from ebmdiag_trainers.engines import Chain, Engine, choose_engine, output_of
+from ebmdiag_trainers.engines.selection import with_engine
 from ebmdiag_trainers.nets import build_net
 from ebmdiag_trainers.observables import ObservableFunction, mean_gradient_norm, observe, own_observables
 from ebmdiag_trainers.optimizers import build_optimizer, decay_rate
+from ebmdiag_trainers.probes import Probing
 from ebmdiag_trainers.recipe import Recipe
-from ebmdiag_trainers.record import Record
+from ebmdiag_trainers.record import Aftermath, Record
 from ebmdiag_trainers.starts import Start, draw_start, new_bank
 from ebmdiag_trainers.updating import step_on
 
@@ -43,6 +45,7 @@ class State:
         bank: persistent chains, or None.
         data_generator: draws positives (CPU).
         chain_generator: draws starts and Langevin noise (on the device).
+        last: what the last iteration left for the budget of d; None before the first.
     """
 
     step: int
@@ -51,6 +54,7 @@ class State:
     bank: Bank | None
     data_generator: torch.Generator
     chain_generator: torch.Generator
+    last: Aftermath | None = None
 
     def generator_states(self) -> tuple[Tensor, ...]:
         """A copy of all generators' states; PyTorch's own too, which a net with dropout draws from."""
@@ -65,11 +69,12 @@ class State:
 
 @dataclass(frozen=True)
 class Sample:
-    """The sampling half of an iteration: positives x⁺, where the chains started, and where they ended."""
+    """The sampling half of an iteration: positives x⁺, where the chains started, where they ended, and the probes."""
 
     positives: Tensor
     start: Start
     chain: Chain
+    probed: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,17 @@ class Algorithm:
     device: torch.device
     engine: Engine
     own: Mapping[str, ObservableFunction] = field(default_factory=dict)
+    probing: Probing = field(default_factory=Probing)
 
     @classmethod
     def of(cls, recipe: Recipe, dataset: Dataset, device: torch.device) -> Algorithm:
-        """Choose the engine and the user's own statistics that the recipe names."""
-        own = own_observables(recipe.trace.statistics)
-        return cls(recipe, dataset, device, choose_engine(recipe.langevin.engine), own)
+        """Choose the engine, the probes and the user's own statistics that the recipe names."""
+        own, probing = own_observables(recipe.trace.statistics), Probing.of(recipe)
+        twice = sorted({*own} & {*probing.own})
+        if twice:
+            raise RecipeError(f"'{twice[0]}' is named in [trace] statistics and in [probe] statistics; rename one.")
+        resolved = with_engine(recipe, dataset.shape, device)
+        return cls(resolved, dataset, device, choose_engine(resolved.langevin.engine), own, probing)
 
     def initial_state(self) -> State:
         """The state before the first iteration; everything follows from the recipe's seed.
@@ -111,7 +121,12 @@ class Algorithm:
             net=net,
             optimizer=build_optimizer(recipe.optimizer, net.parameters(), recipe.langevin.epsilon),
             bank=new_bank(
-                recipe.langevin, self.dataset.size, self.dataset.shape, recipe.training.batch, chain_generator
+                recipe.langevin,
+                self.dataset.size,
+                self.dataset.shape,
+                recipe.training.batch,
+                chain_generator,
+                weighted=self.probing.weighted,
             ),
             data_generator=torch.Generator().manual_seed(int(seeds[1] >> 1)),
             chain_generator=chain_generator,
@@ -125,15 +140,25 @@ class Algorithm:
         return positives.to(self.device)
 
     def sample(self, state: State) -> Sample:
-        """Draw positives and run the chains: the long half, which changes nothing but the generators."""
+        """Draw positives, run the chains and the probes: the long half, which changes nothing but the generators."""
         batch, langevin = self.recipe.training.batch, self.recipe.langevin
         positives = self.draw_positives(batch, state.data_generator)
         if langevin.start == "data":
             start = Start(self.draw_positives(batch, state.data_generator))
         else:
             start = draw_start(langevin, state.bank, batch, self.dataset.shape, state.chain_generator)
-        chain = self.engine(state.net, start.states, langevin.steps, langevin.epsilon, state.chain_generator)
-        return Sample(positives, start, chain)
+        chain = self.engine(
+            state.net,
+            start.states,
+            langevin.steps,
+            langevin.epsilon,
+            state.chain_generator,
+            closed=self.probing.weighted,
+        )
+        probed = self.probing.measure(
+            self.recipe, state.step + 1, state.net, self.engine, (positives, start.states, chain.end)
+        )
+        return Sample(positives, start, chain, probed)
 
     def update(self, state: State, sample: Sample) -> Info:
         """Store the chains, take one optimizer step on d, and say what happened: the short half.
@@ -144,7 +169,8 @@ class Algorithm:
         recipe, step = self.recipe, state.step + 1
         heat = temperature(recipe.langevin.epsilon)
         positives, negatives = sample.positives, sample.chain.end
-        energy_pos, energy_neg = state.net(positives), state.net(negatives)
+        output = output_of(recipe.langevin.engine, state.net)
+        energy_pos, energy_neg = output(positives), output(negatives)
         row = iteration_row(
             step,
             energy_pos=energy_pos,
@@ -153,10 +179,9 @@ class Algorithm:
             epsilon=recipe.langevin.epsilon,
         )
         self._refuse_divergence(row)
-        if state.bank is not None and sample.start.slots is not None:
-            state.bank.store(sample.start.slots, negatives, step)
+        log_weights = self._store(state, sample, energy_neg.detach().double() / heat, step)
         loss = (energy_pos.mean() - energy_neg.mean()) / heat
-        update = step_on(loss, state.net, state.optimizer, positives, negatives, heat)
+        update = step_on(loss, state.net, state.optimizer, positives, negatives, heat, output)
         decay_rate(state.optimizer, recipe.optimizer, recipe.langevin.epsilon)
         state.step = step
         record = Record(
@@ -174,8 +199,24 @@ class Algorithm:
             sums=sample.chain.sums,
             update=update,
             bank=state.bank.use(step) if state.bank is not None else None,
+            before=state.last,
+            log_weights=log_weights,
         )
-        return Info({**row, "learning_rate": update.rate, **observe(record, self.own)}, negatives)
+        state.last = Aftermath(record.difference, update.positives_after, update.negatives_after)
+        observed = observe(record, self.own)
+        return Info({**row, "learning_rate": update.rate, **observed, **sample.probed}, negatives)
+
+    def _store(self, state: State, sample: Sample, energy: Tensor, step: int) -> Tensor | None:
+        """Put the chains back into the bank; their log-weights, if it carries any."""
+        bank, slots, sums = state.bank, sample.start.slots, sample.chain.sums
+        if bank is None or slots is None:
+            return None
+        bank.store(slots, sample.chain.end, step)
+        if bank.weights is None:
+            return None
+        assert sums.log_ratio is not None
+        heat = temperature(self.recipe.langevin.epsilon)
+        return bank.weights.advance(slots, sums.first_energy / heat, sums.log_ratio, energy)
 
     def _refuse_divergence(self, row: Row) -> None:
         limit = self.recipe.training.divergence_limit

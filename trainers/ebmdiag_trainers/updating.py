@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -9,13 +12,14 @@ from ebmdiag_trainers.optimizers import learning_rate
 from ebmdiag_trainers.record import Update
 
 
-def difference(net: nn.Module, positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """d = mean U(x⁺) - mean U(x⁻), without a graph, in one pass."""
+def mean_energies(
+    output: Callable[[Tensor], Tensor], positives: Tensor, negatives: Tensor, temperature: float
+) -> tuple[float, float]:
+    """Mean U(x⁺) and mean U(x⁻) of a net, or of another way to compute its F, without a graph, in one pass."""
     with torch.no_grad():
-        energies = net(torch.cat([positives, negatives])).double()
+        energies = output(torch.cat([positives, negatives])).double() / temperature
     count = len(positives)
-    result: Tensor = (energies[:count].mean() - energies[count:].mean()) / temperature
-    return result
+    return float(energies[:count].mean()), float(energies[count:].mean())
 
 
 def step_on(
@@ -25,33 +29,41 @@ def step_on(
     positives: Tensor,
     negatives: Tensor,
     temperature: float,
+    output: Callable[[Tensor], Tensor] | None = None,
 ) -> Update:
-    """Take the step that lowers ``loss`` (this is d, with its graph), and say what it did."""
+    """Take the step that lowers ``loss`` (this is d, with its graph), and say what it did.
+
+    ``output`` computes the net's F, if there is a faster way than calling it.
+    """
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     last = _last_weight(parameters)
     optimizer.zero_grad()
     torch.autograd.backward(loss)
-    gradients = [_gradient(parameter) for parameter in parameters]
-    before = [parameter.detach().clone() for parameter in parameters]
+    gradient = _joined([_gradient(parameter) for parameter in parameters])
+    before = _joined(parameters)
     rate = learning_rate(optimizer)
     optimizer.step()
-    moves = torch._foreach_sub([parameter.detach() for parameter in parameters], before)
+    positives_after, negatives_after = mean_energies(output or net, positives, negatives, temperature)
+    after = _joined(parameters)
     return Update(
-        predicted_drop=-sum(_inner(gradient, move) for gradient, move in zip(gradients, moves, strict=True)),
-        difference_after=float(difference(net, positives, negatives, temperature)),
-        parameter_norm=_norm(before),
-        gradient_norm=_norm(gradients),
+        predicted_drop=-_inner(gradient, after - before),
+        positives_after=positives_after,
+        negatives_after=negatives_after,
+        parameter_norm=math.sqrt(_inner(before, before)),
+        gradient_norm=math.sqrt(_inner(gradient, gradient)),
         rate=rate,
         last_layer_before=_inner(before[last], before[last]),
-        last_layer_after=_inner(parameters[last].detach(), parameters[last].detach()),
-        last_layer_gradient=_inner(gradients[last], gradients[last]),
+        last_layer_after=_inner(after[last], after[last]),
+        last_layer_gradient=_inner(gradient[last], gradient[last]),
     )
 
 
-def _last_weight(parameters: list[nn.Parameter]) -> int:
-    """Index of the last weight: the last parameter with two axes or more, else the last of all."""
+def _last_weight(parameters: list[nn.Parameter]) -> slice:
+    """Where the last weight lies among all: the last parameter with two axes or more, else the last of all."""
     weights = [index for index, parameter in enumerate(parameters) if parameter.ndim >= 2]
-    return weights[-1] if weights else len(parameters) - 1
+    last = weights[-1] if weights else len(parameters) - 1
+    begin = sum(parameter.numel() for parameter in parameters[:last])
+    return slice(begin, begin + parameters[last].numel())
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:
@@ -59,10 +71,10 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.detach()
 
 
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    """All numbers in one float64 vector: one operation for all, and the balance is a small difference of large ones."""
+    return torch.cat([tensor.detach().flatten() for tensor in tensors]).double()
+
+
 def _inner(a: Tensor, b: Tensor) -> float:
-    """Inner product in float64: the balance is a small difference of large numbers."""
-    return float(torch.dot(a.double().flatten(), b.double().flatten()))
-
-
-def _norm(tensors: list[Tensor]) -> float:
-    return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)).double()))
+    return float(torch.dot(a, b))

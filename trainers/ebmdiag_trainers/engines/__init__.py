@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
 
 from ebmdiag.errors import RecipeError
 from ebmdiag.names import nearest
 from ebmdiag_trainers.engines.contract import Chain, Engine, PathSums
+from ebmdiag_trainers.engines.perceptron import perceptron_of
 from ebmdiag_trainers.engines.reference import run_reference
 
-ENGINES: Mapping[str, Engine] = {"reference": run_reference}
 
-__all__ = ["ENGINES", "Chain", "Engine", "PathSums", "choose_engine"]
+def _run_fused(
+    net: nn.Module,
+    start: Tensor,
+    steps: int,
+    epsilon: float,
+    generator: torch.Generator,
+    noise: Tensor | None = None,
+    closed: bool = False,
+) -> Chain:
+    """The fused engine; its compiler is imported when it is first used."""
+    from ebmdiag_trainers.engines.fused import run_fused
+
+    return run_fused(net, start, steps, epsilon, generator, noise, closed)
+
+
+AUTO = "auto"
+ENGINES: Mapping[str, Engine] = {"reference": run_reference, "fused": _run_fused}
+
+__all__ = ["AUTO", "ENGINES", "Chain", "Engine", "PathSums", "choose_engine", "output_of"]
 
 
 def choose_engine(name: str) -> Engine:
-    """The engine of a recipe.
+    """The engine of a resolved recipe.
 
     Raises:
         RecipeError: there is none of that name.
     """
     if name not in ENGINES:
+        known = (AUTO, *ENGINES)
         raise RecipeError(
-            f"[langevin] engine: unknown engine '{name}'{nearest(name, ENGINES)} Known: {', '.join(ENGINES)}."
+            f"[langevin] engine: unknown engine '{name}'{nearest(name, known)} Known: {', '.join(known)}."
         )
     return ENGINES[name]
+
+
+def output_of(name: str, net: nn.Module) -> Callable[[Tensor], Tensor]:
+    """How a run on this engine computes F, (B,), outside its chains: by the net, or by something equal and faster.
+
+    Raises:
+        UnfitError: the engine is the fused one, and the net is no longer a perceptron.
+    """
+    return perceptron_of(net) if name == "fused" else net

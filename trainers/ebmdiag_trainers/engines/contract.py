@@ -12,7 +12,9 @@ single steps, and the transitions l → l+1 with L // 2 ≤ l ≤ L-2, where the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -59,6 +61,13 @@ class PathSums:
     tail_ratio: Tensor
     tail_acceptance: Tensor
     log_ratio: Tensor | None = None
+
+    @cached_property
+    def means(self) -> Mapping[str, float]:
+        """Mean of each sum over the chains, by its name: all of them in one operation and one transfer."""
+        sums = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensors = {name: value for name, value in sums.items() if isinstance(value, Tensor)}
+        return dict(zip(tensors, torch.stack(list(tensors.values())).mean(1).tolist(), strict=True))
 
 
 @dataclass(frozen=True)

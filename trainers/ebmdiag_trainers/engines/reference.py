@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ebmdiag.rows import temperature
 from ebmdiag_trainers.engines.contract import Chain, PathSums, check_chain
+from ebmdiag_trainers.gradients import energy_and_gradient
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,8 @@ def _draw(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _evaluate(net: nn.Module, x: Tensor) -> _Point:
-    x = x.detach().requires_grad_()
-    energy = net(x)
-    (gradient,) = torch.autograd.grad(energy.sum(), x)
-    return _Point(x.detach(), energy.detach(), gradient, _dot(gradient, gradient))
+    energy, gradient = energy_and_gradient(net, x)
+    return _Point(x.detach(), energy, gradient, _dot(gradient, gradient))
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

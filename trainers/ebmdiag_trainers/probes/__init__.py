@@ -1,0 +1,153 @@
+"""Costly statistics, asked for in the recipe's [probe]; ebmdiag.statistics says what each column means.
+
+A probe is a function of a :class:`~ebmdiag_trainers.probes.moment.Moment` that returns columns. It draws from
+generators of its own, which follow from the seed and the iteration: a run with probes learns the same numbers as one
+without, to the last bit, and resumes as exactly.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ebmdiag.errors import EbmdiagError, RecipeError
+from ebmdiag.names import nearest
+from ebmdiag.rows import finite_or_none, temperature
+from ebmdiag.schema import check_column_name
+from ebmdiag_trainers.engines import Engine
+from ebmdiag_trainers.named import import_named
+from ebmdiag_trainers.probes.data_fit import data_fit
+from ebmdiag_trainers.probes.depth import depth_scan
+from ebmdiag_trainers.probes.discrepancy import kernel_stein
+from ebmdiag_trainers.probes.memory import contraction, nested
+from ebmdiag_trainers.probes.moment import Moment, ProbeFunction
+from ebmdiag_trainers.recipe import Recipe
+
+PROBES: Mapping[str, ProbeFunction] = {
+    "data_fit": data_fit,
+    "depth_scan": depth_scan,
+    "ksd": kernel_stein,
+    "nested_rhat": nested,
+    "contraction": contraction,
+}
+WEIGHTS = "jarzynski"
+"""Not a function of a moment: the bank carries weights all along, and every iteration logs them."""
+
+__all__ = ["PROBES", "WEIGHTS", "Moment", "Probing"]
+
+
+@dataclass(frozen=True)
+class Probing:
+    """The probes of one run.
+
+    Attributes:
+        functions: by name; a user's own under the name of its column.
+        own: columns of the user's own.
+        weighted: whether the bank carries log-weights.
+    """
+
+    functions: Mapping[str, ProbeFunction] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+    weighted: bool = False
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Probing:
+        """The probes that the recipe asks for.
+
+        Raises:
+            RecipeError: an unknown probe, one that this run does not allow, or probes that would never run.
+            EbmdiagError: a probe of the user's own cannot be imported.
+        """
+        settings, asked = recipe.probe, recipe.probe.statistics
+        if not settings.every:
+            if asked:
+                raise RecipeError("[probe] statistics are never measured while every = 0; set probe.every=100, say.")
+            return cls()
+        if not asked:
+            return cls(PROBES, weighted=_weighable(recipe))
+        functions = {name: PROBES[name] for name in asked if name in PROBES}
+        own = dict(_own(name) for name in asked if name not in (*PROBES, WEIGHTS))
+        if WEIGHTS in asked and not _weighable(recipe):
+            raise RecipeError(
+                "[probe] statistics: jarzynski needs chains from a known start that is positive everywhere: "
+                "langevin.start='persistent', langevin.bank_start='gaussian', and epsilon above 0."
+            )
+        return cls({**functions, **own}, tuple(own), WEIGHTS in asked)
+
+    def measure(
+        self,
+        recipe: Recipe,
+        step: int,
+        net: nn.Module,
+        engine: Engine,
+        batch: tuple[Tensor, Tensor, Tensor],
+    ) -> dict[str, float | None]:
+        """Columns of iteration ``step``; empty unless it is time.
+
+        Args:
+            recipe: the run's.
+            step: from 1.
+            net: at θ_t, before the update.
+            engine: runs the chains.
+            batch: positives, starts and negatives, each of shape (B, *shape).
+
+        Raises:
+            EbmdiagError: a probe of the user's own failed.
+        """
+        if not recipe.probe.every or step % recipe.probe.every:
+            return {}
+        positives, starts, negatives = (tensor[: recipe.probe.chains] for tensor in batch)
+        found: dict[str, float | None] = {}
+        with torch.random.fork_rng(devices=[]):  # a net with dropout must not shift the training's numbers
+            for name, function in self.functions.items():
+                seeds = np.random.SeedSequence([recipe.training.seed, step, zlib.crc32(name.encode())])
+                moment = Moment(
+                    net=net,
+                    engine=engine,
+                    epsilon=recipe.langevin.epsilon,
+                    temperature=temperature(recipe.langevin.epsilon),
+                    steps=recipe.langevin.steps,
+                    positives=positives,
+                    starts=starts,
+                    negatives=negatives,
+                    generator=torch.Generator(starts.device).manual_seed(
+                        int(seeds.generate_state(1, np.uint64)[0] >> 1)
+                    ),
+                    rng=np.random.default_rng(seeds),
+                    settings=recipe.probe,
+                )
+                found |= _run(name, function, moment, step, name in self.own)
+        return finite_or_none(found)
+
+
+def _run(name: str, function: ProbeFunction, moment: Moment, step: int, own: bool) -> Mapping[str, float | None]:
+    if not own:
+        return function(moment)
+    try:
+        return function(moment)
+    except Exception as error:  # it is the user's code: say whose, and where
+        raise EbmdiagError(f"your probe '{name}' failed at iteration {step}: {error!r}.") from error
+
+
+def _weighable(recipe: Recipe) -> bool:
+    langevin = recipe.langevin
+    return langevin.start == "persistent" and langevin.bank_start == "gaussian" and langevin.epsilon > 0
+
+
+def _own(name: str) -> tuple[str, ProbeFunction]:
+    """A user's probe, ``module:function`` of a moment to a number; the column takes the function's name."""
+    _, colon, attribute = name.partition(":")
+    if not colon:
+        known = (*PROBES, WEIGHTS)
+        raise RecipeError(
+            f"[probe] statistics: unknown probe '{name}'{nearest(name, known)} Known: {', '.join(known)}, "
+            "or your own as module:function."
+        )
+    column = check_column_name(attribute)
+    function: Callable[[Moment], float | None] = import_named(name, "[probe] statistic")
+    return column, lambda moment: {column: function(moment)}

@@ -1,7 +1,8 @@
 """How fast are the engines? A Langevin step, and a whole iteration of ``rings``, against a plain training loop.
 
-Run: make bench, or python benchmarks/engines.py [repetitions]. Takes some two minutes on two cores. ``OMP_NUM_THREADS``
-should not be set: the plain loop is also timed on the threads that PyTorch takes by default.
+Run: make bench, or python benchmarks/engines.py [repetitions [cpu]]. Takes some two minutes on two idle cores.
+``OMP_NUM_THREADS`` should not be set: the plain loop is also timed on the threads that PyTorch takes by default.
+With ``cpu``, for a machine that others use too, cases on one thread are timed by the processor's clock, the others not.
 """
 
 from __future__ import annotations
@@ -90,9 +91,10 @@ def on_threads(count: int, case: Callable[[], object]) -> Callable[[], object]:
 class Ours:
     """Our training loop on rings, trace and all; remembers how long the chains of each iteration took."""
 
-    def __init__(self, engine: Callable[..., Chain], folder: Path) -> None:
+    def __init__(self, engine: Callable[..., Chain], clock: Callable[[], float], folder: Path) -> None:
         recipe = load_recipe("rings", ["langevin.engine=fused"])
         self.chains: list[float] = []
+        self.clock = clock
         algorithm = Algorithm.of(recipe, load_dataset("rings"), torch.device("cpu"))
         self.algorithm = replace(algorithm, engine=partial(self._timed, engine))
         self.state = algorithm.initial_state()
@@ -102,9 +104,9 @@ class Ours:
         self.writer.__enter__()
 
     def _timed(self, engine: Callable[..., Chain], *arguments: object, **more: object) -> Chain:
-        begun = time.perf_counter()
+        begun = self.clock()
         chain = engine(*arguments, **more)
-        self.chains.append(time.perf_counter() - begun)
+        self.chains.append(self.clock() - begun)
         return chain
 
     def iterate(self) -> None:
@@ -118,9 +120,13 @@ class Ours:
         self.writer.__exit__(None, None, None)
 
 
-def time_steps(repetitions: int) -> None:
+def chosen(cases: dict[str, Callable[[], object]], clock: Callable[[], float]) -> dict[str, Callable[[], object]]:
+    """All cases by the wall's clock; by the processor's, those on one thread."""
+    return cases if clock is time.perf_counter else {name: cases[name] for name in cases if "threads" not in name}
+
+
+def time_steps(repetitions: int, clock: Callable[[], float]) -> None:
     """Print microseconds of a Langevin step."""
-    names = (PLAIN, PLAIN_ONE, REFERENCE, FUSED_ONE, FUSED_TWO)
     shapes = [(batch, steps) for batch in (10, 100, 1000) for steps in (50, 500)]
     columns = []
     for batch, steps in shapes:
@@ -136,10 +142,10 @@ def time_steps(repetitions: int) -> None:
             FUSED_TWO: on_threads(1, partial(run_blocks, *ours, threads=2)),
         }
         count = max(3, repetitions * 50 // steps if batch < 1000 else 3)
-        seconds = interleaved(cases, count)
-        columns.append([spread(seconds[name], 1e-6 * steps) for name in names])
+        seconds = interleaved(chosen(cases, clock), count, clock)
+        columns.append([spread(values, 1e-6 * steps) for values in seconds.values()])
     head = ["microseconds a step", *(f"{batch} chains, L = {steps}" for batch, steps in shapes)]
-    print(table(head, [[name, *(column[i] for column in columns)] for i, name in enumerate(names)]), end="\n\n")
+    print(table(head, [[name, *(column[i] for column in columns)] for i, name in enumerate(seconds)]))
 
 
 def load_net() -> nn.Module:
@@ -148,10 +154,10 @@ def load_net() -> nn.Module:
     return Algorithm.of(recipe, load_dataset("rings"), torch.device("cpu")).initial_state().net
 
 
-def time_iterations(repetitions: int, folder: Path) -> None:
+def time_iterations(repetitions: int, clock: Callable[[], float], folder: Path) -> None:
     """Print milliseconds of an iteration of rings, the gain over the plain loop, and what is not chains."""
     runs = {
-        name: Ours(engine, folder / name)
+        name: Ours(engine, clock, folder / name)
         for name, engine in (
             (FUSED_ONE, partial(run_blocks, threads=1)),
             (FUSED_TWO, partial(run_blocks, threads=2)),
@@ -163,15 +169,16 @@ def time_iterations(repetitions: int, folder: Path) -> None:
         PLAIN_ONE: on_threads(1, plain.iterate),
         **{name: on_threads(1, run.iterate) for name, run in runs.items()},
     }
-    seconds = interleaved(cases, repetitions)
+    seconds = interleaved(chosen(cases, clock), repetitions, clock)
+    for name in {*runs} & {*seconds}:
+        seconds[name] = seconds[name] / TURN
     rows = []
     for name, values in seconds.items():
         rest = ""
         if name in runs:
-            values /= TURN
             chains = np.array(runs[name].chains[-repetitions * TURN :]).reshape(repetitions, TURN).mean(1)
             rest = f"{spread(1 - chains / values, 0.01)} %"
-        gains = [spread(seconds[base] / values) for base in (PLAIN, PLAIN_ONE)]
+        gains = [spread(seconds[base] / values) if base in seconds else "" for base in (PLAIN, PLAIN_ONE)]
         rows.append([name, spread(values, 1e-3), *gains, rest])
     head = ["an iteration of rings", "milliseconds", f"faster than {PLAIN}", f"than {PLAIN_ONE}", "not chains"]
     print(table(head, rows))
@@ -182,11 +189,12 @@ def time_iterations(repetitions: int, folder: Path) -> None:
 def main() -> None:
     """Print both tables, of one run."""
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    print(f"{machine()}; medians (least to greatest) of interleaved repetitions\n")
+    clock = time.process_time if "cpu" in sys.argv[2:] else time.perf_counter
+    print(f"{clock.__name__}; {machine()}; medians (least to greatest) of interleaved repetitions\n")
     with tempfile.TemporaryDirectory() as folder:
-        time_iterations(repetitions, Path(folder))
+        time_iterations(repetitions, clock, Path(folder))
     print()
-    time_steps(repetitions)
+    time_steps(repetitions, clock)
 
 
 if __name__ == "__main__":

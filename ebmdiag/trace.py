@@ -194,7 +194,7 @@ def read_piece(path: Path, columns: list[str] | None = None) -> pa.Table:
     if path.is_file() and path.stat().st_size == 0:
         raise TraceError(f"{path} is empty (0 bytes), not a trace.")
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # else the raw bytes of all columns stay in memory
             schema = file.schema_arrow
             check_schema(schema, str(path))
             wanted = None if columns is None else [n for n in schema.names if n == "step" or n in columns]
@@ -243,7 +243,7 @@ def rows_after(piece: pa.Table, step: int | None) -> pa.Table:
 
 def _refuse_disorder(path: Path, table: pa.Table) -> None:
     steps = integers(table.column("step"))
-    wrong = np.flatnonzero(np.diff(steps) <= 0)
+    wrong = np.flatnonzero(steps[1:] <= steps[:-1])
     if len(wrong):
         row = int(wrong[0])
         raise TraceError(

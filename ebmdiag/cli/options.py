@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,5 +33,6 @@ def out_option(description: str, *, required: bool = False) -> Decorator:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
+    """One JSON document on stdout; escapes where the terminal's encoding is not a Unicode one."""
+    plain = not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    click.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=plain))

@@ -23,6 +23,7 @@ from ebmdiag.numerics.correlation import autocorrelation
 from ebmdiag.numerics.scaling import Series, checked
 
 _SOKAL = 5.0
+_FIRST_LAGS, _GROWTH = 4096, 8
 _SMALLEST_SUM = 0.05  # the true sum is a spectral overlap, hence positive; an estimate below this is noise
 
 
@@ -46,9 +47,27 @@ def windowed_sum(products: Series) -> WindowedSum:
 
 
 def all_lags(x: ArrayLike) -> Series:
-    """Centred autocorrelation at lags 0 … rows // 2: all that a memory can be judged from."""
+    """Centred autocorrelation at all lags that a memory is judged from: 0 … K, K at most rows // 2.
+
+    K grows until twice the window of the absolute values and twice the bandwidth lie within it: further lags would
+    change neither.
+    """
     values = checked(x)
-    return autocorrelation(values, len(values) // 2)
+    longest, lags = len(values) // 2, _FIRST_LAGS
+    while lags < longest:
+        rho = autocorrelation(values, lags)
+        window = windowed_sum(np.abs(rho))
+        bandwidth = automatic_bandwidth(windowed_sum(rho**2).value, len(values))
+        if np.isnan(rho[0]) or (window.closed and 2 * max(window.window, bandwidth) <= lags):
+            return rho
+        lags *= _GROWTH
+    return autocorrelation(values, longest)
+
+
+def automatic_bandwidth(squares: float, rows: int) -> int:
+    """The bandwidth M of numerics.mean from s = 1 + 2 sum rho_j² (at least 1), at most a third of the rows."""
+    optimal = int(np.ceil(1.1447 * np.cbrt((squares**2 - 1) * rows)))
+    return max(1, min(optimal, rows // 3))
 
 
 def bartlett_errors(rho: Series, rows: int) -> Series:
@@ -79,7 +98,8 @@ def independence_error(x: ArrayLike, y: ArrayLike) -> IndependenceError:
     rows = len(checked(x))
     if not len(first) or np.isnan(first[0]) or np.isnan(second[0]):
         return IndependenceError(np.nan, "a series is constant or too short")
-    overlap = windowed_sum(first * second)
+    shared = min(len(first), len(second))  # the window of the shorter memory bounds that of the product
+    overlap = windowed_sum(first[:shared] * second[:shared])
     reason = "" if overlap.closed else f"the series remember for longer than {rows} rows can show"
     return IndependenceError(float(np.sqrt(overlap.value / rows)), reason)
 

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from ebmdiag.numerics.scaling import Series, unit_vector
 
+_BLOCK = 1 << 20
 _ODD_FACTORS = (1, 3, 5, 9, 15, 25, 27, 45, 75, 81, 125, 135)
 
 
@@ -74,13 +75,21 @@ def _lagged_products(x: Series, y: Series, max_lag: int) -> Series:
     reach = min(max_lag, len(x) - 1)
     if reach < 0 or np.isnan(x[0]) or np.isnan(y[0]):
         return result
-    size = fast_length(len(x) + reach)  # padding: shifted ends must not meet
-    spectrum = np.fft.rfft(x, size)
-    other = spectrum if y is x else np.fft.rfft(y, size)
-    circular = np.fft.irfft(spectrum * other.conj(), size)
     lags = np.arange(-reach, reach + 1)
-    result[lags + max_lag] = circular[lags]
+    result[lags + max_lag] = 0.0
+    block = max(_BLOCK, 4 * reach)  # long series in pieces: memory does not grow with the transform
+    for begin in range(0, len(x), block):
+        result[lags + max_lag] += _of_block(x, y, begin, min(begin + block, len(x)), reach)[lags]
     return result
+
+
+def _of_block(x: Series, y: Series, begin: int, end: int, reach: int) -> Series:
+    """The terms with ``begin`` <= t < ``end``; entry k of the result is that of lag k, negative ones from its end."""
+    low = max(0, begin - reach)
+    neighbours, own = x[low : min(end + reach, len(x))], y[begin:end]
+    size = fast_length(len(neighbours) + len(own) + 2 * reach)  # padding: shifted ends must not meet
+    spectrum, other = np.fft.rfft(neighbours, size), np.fft.rfft(own, size)
+    return np.roll(np.fft.irfft(spectrum * other.conj(), size), low - begin)
 
 
 def fast_length(at_least: int) -> int:

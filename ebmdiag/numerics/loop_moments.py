@@ -30,9 +30,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ebmdiag.numerics.bands import all_lags, windowed_sum
+from ebmdiag.numerics.bands import all_lags, automatic_bandwidth, windowed_sum
 from ebmdiag.numerics.correlation import autocorrelation, crosscorrelation
-from ebmdiag.numerics.mean import automatic_bandwidth
 from ebmdiag.numerics.scaling import Series, deviations, undefined
 
 SUM_LAGS = 20

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ebmdiag.numerics.bands import all_lags, windowed_sum
+from ebmdiag.numerics.bands import all_lags, automatic_bandwidth, windowed_sum
 from ebmdiag.numerics.scaling import FEW_ROWS, MIN_ROWS, Series, checked, deviations, doubtful, to_unit_size, undefined
 
 TIMES_NEEDED = 50
@@ -77,12 +77,6 @@ def mean_and_deviation(x: Series) -> tuple[float, float]:
     mean = float(np.ldexp(scaled[0] + (scaled - scaled[0]).mean(), exponent))
     spread, size = deviations(x)
     return mean, float(np.ldexp(np.sqrt((spread @ spread) / len(x)), size))
-
-
-def automatic_bandwidth(squares: float, rows: int) -> int:
-    """M from s = 1 + 2 sum rho_j² (at least 1), at most a third of the rows."""
-    optimal = int(np.ceil(1.1447 * np.cbrt((squares**2 - 1) * rows)))
-    return max(1, min(optimal, rows // 3))
 
 
 def autocorrelation_time(rho: Series, bandwidth: int) -> float:

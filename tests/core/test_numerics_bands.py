@@ -5,8 +5,9 @@ import pytest
 from series import autoregression
 from statsmodels.tsa.stattools import acf
 
-from ebmdiag.numerics.bands import bartlett_errors, independence_error, quantile, windowed_sum
+from ebmdiag.numerics.bands import all_lags, bartlett_errors, independence_error, quantile, windowed_sum
 from ebmdiag.numerics.correlation import autocorrelation, crosscorrelation
+from ebmdiag.numerics.mean import mean_with_error
 
 ROWS, REPEATS, LAG = 1000, 800, 3
 BINOMIAL = np.sqrt(0.95 * 0.05 / REPEATS)
@@ -94,3 +95,21 @@ def test_bartlett_covers_a_moving_average_beyond_its_order():
     tolerance = 3 * np.sqrt(0.95 * 0.05 / 2000) + 0.01  # the centred estimate is biased by about -2/n
     assert abs(covered - 0.95) < tolerance
     assert abs(naive - 0.95) > tolerance
+
+
+@pytest.mark.parametrize("coefficient", [0.0, 0.9, -0.9, 0.995])
+def test_a_memory_is_judged_from_few_lags_as_from_all(monkeypatch, coefficient):
+    """The lags grow until the memory lies within them; its error and time are those of all lags."""
+    x = autoregression(np.random.default_rng(1), coefficient, (20_000,))
+    few, all_of_them = all_lags(x), mean_with_error(x)
+    monkeypatch.setattr("ebmdiag.numerics.bands._FIRST_LAGS", 16)
+    fewer = all_lags(x)
+    assert len(fewer) < len(few) <= 10_001 or abs(coefficient) > 0.99
+    again = mean_with_error(x)
+    assert again.bandwidth == all_of_them.bandwidth
+    assert again.autocorrelation_time == pytest.approx(all_of_them.autocorrelation_time, rel=1e-9)
+    y = autoregression(np.random.default_rng(2), 0.99, (20_000,))
+    mixed = independence_error(x, y).value
+    monkeypatch.setattr("ebmdiag.numerics.bands._FIRST_LAGS", 10**6)
+    assert len(all_lags(x)) == 10_001
+    assert mixed == pytest.approx(independence_error(x, y).value, rel=1e-9)

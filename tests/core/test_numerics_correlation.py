@@ -145,3 +145,16 @@ def test_long_series_are_quick():
     start = time.process_time()
     autocorrelation(x, 40)
     assert time.process_time() - start < 0.5  # 0.02 s on a free core; a sum over pairs takes 20 s
+
+
+@pytest.mark.parametrize(("rows", "reach"), [(1000, 15), (1000, 200), (64, 63), (257, 3)])
+def test_long_series_in_blocks_give_the_same_sums(monkeypatch, rows, reach):
+    """Blocks of 64: every pair is counted once, at either end and across the seams."""
+    monkeypatch.setattr("ebmdiag.numerics.correlation._BLOCK", 64)
+    rng = np.random.default_rng(rows)
+    x, y = rng.normal(size=rows) + 1, rng.normal(size=rows)
+    found = crosscorrelation(x, y, reach, centred_x=False)
+    full = np.correlate(x / np.linalg.norm(x), (y - y.mean()) / np.linalg.norm(y - y.mean()), "full")
+    np.testing.assert_allclose(found, full[rows - 1 - reach : rows + reach], atol=1e-13)
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(found[::-1], full[rows - 1 - reach : rows + reach], atol=1e-13)

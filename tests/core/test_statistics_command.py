@@ -1,6 +1,7 @@
 """``ebmdiag statistics``: the table of the columns arrives as it stands."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -146,3 +147,10 @@ print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stderr.strip().splitlines()[-1] == "['numpy']"
+
+
+def test_json_survives_a_terminal_without_unicode():
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, "-m", "ebmdiag", "statistics", "show", "virial", "--json"]
+    done = subprocess.run(command, capture_output=True, check=True, env=environment)
+    assert json.loads(done.stdout.decode("ascii"))["symbol"] == "κ"

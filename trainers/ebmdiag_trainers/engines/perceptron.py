@@ -63,8 +63,8 @@ class Perceptron:
         return x.flatten()
 
 
-_KNOWN: WeakKeyDictionary[nn.Module, tuple[Perceptron, list[int]]] = WeakKeyDictionary()
-"""What was read before, and the parts that the net had then (their ids; the perceptron keeps its own alive)."""
+_KNOWN: WeakKeyDictionary[nn.Module, tuple[Perceptron, list[nn.Module]]] = WeakKeyDictionary()
+"""What was read before, and the parts that the net had then."""
 
 
 def perceptron_of(net: nn.Module) -> Perceptron:
@@ -78,7 +78,7 @@ def perceptron_of(net: nn.Module) -> Perceptron:
     modules = list(net.modules())
     if any(map(_is_changed, modules)):
         _refuse_changed_parts(net)
-    parts = [id(module) for module in modules]
+    parts = modules[1:]  # not the net itself, which would never be forgotten then
     if net not in _KNOWN or _KNOWN[net][1] != parts:
         _KNOWN[net] = _read(net), parts
     perceptron = _KNOWN[net][0]

@@ -76,6 +76,7 @@ def read_csv(path: Path, delimiter: str = ",") -> CsvTable:
     header = _header(path, text, delimiter)
     cells = _cells(path, text, delimiter, header)
     lines = _line_numbers(text, cells)
+    _refuse_short_rows(path, text, delimiter, header)
     filled = (cells != "").any(axis=1).to_numpy(dtype=bool)
     if not filled.any():
         raise TraceError(f"{path} has a header, but no rows.")
@@ -140,6 +141,17 @@ def _cells(path: Path, text: str, delimiter: str, header: list[str]) -> pd.DataF
         except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             reason = str(error).strip().splitlines()[0].removeprefix("Error tokenizing data. C error: ")
             raise TraceError(f"{path} is not a regular CSV file: {reason}.") from error
+
+
+def _refuse_short_rows(path: Path, text: str, delimiter: str, header: list[str]) -> None:
+    """A row with fewer cells than the header was cut off; pandas would fill it with empty ones."""
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    for cells in reader:
+        if 0 < len(cells) < len(header) and any(cell.strip() for cell in cells):
+            raise TraceError(
+                f"{path}, line {reader.line_num}: {len(cells)} cells, but the header names {len(header)} columns; "
+                "was the row cut off? Remove or complete it."
+            )
 
 
 def _line_numbers(text: str, cells: pd.DataFrame) -> NDArray[np.int64]:

@@ -197,7 +197,9 @@ def _oscillation(result: Result, minimum: Estimate, limits: Limits) -> Finding:
             "Lower the learning rate, or take SGD instead of Adam (momentum rings); then look again.",
             f"{PAPER}, strong oscillation; limit: this project's first proposal",
         )
-    statement = f"d_s_t does not oscillate strongly: {seen} ({test})."
+    doubt = p_value is not None and lowest < limits.lowest
+    verdict = "may oscillate, but chance is not excluded yet" if doubt else "does not oscillate strongly"
+    statement = f"d_s_t {verdict}: {seen} ({test})."
     return Finding("oscillation", "info", statement, lowest, limits.lowest, source=PAPER)
 
 

@@ -20,7 +20,7 @@ from ebmdiag.errors import TraceError
 from ebmdiag.numerics.bands import quantile
 from ebmdiag.numerics.mean import Mean, mean_and_deviation, mean_with_error
 from ebmdiag.result import Estimate, Finding, Result, Table
-from ebmdiag.statistics import PAPER
+from ebmdiag.statistics import BY_COLUMN, PAPER
 from ebmdiag_analyses.conventions import check_different, check_level
 from ebmdiag_analyses.selection import row_notes, span
 from ebmdiag_analyses.summary_view import draw, text
@@ -57,10 +57,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Limits:
-    """When the mean of d_s_t counts as away from 0."""
+    """When a mean counts as away from its equilibrium value; first proposals of this project."""
 
     errors: float = 3.0  # standard errors; beyond chance
-    share: float = 0.2  # of its standard deviation: smaller differences are real perhaps, but do not matter
+    share: float = 0.2  # of d's standard deviation: smaller differences are real perhaps, but do not matter
+    virial: float = 0.05  # from 1
+    temperature: float = 0.2  # from 1
 
 
 LIMITS = Limits()
@@ -167,7 +169,51 @@ def _bins(name: str, steps: NDArray[np.int64], x: Series) -> Table:
 
 
 def judge(result: Result, limits: Limits = LIMITS) -> list[Finding]:
-    """Whether the mean of d_s_t differs from 0, beyond chance and enough to matter."""
+    """Whether d_s_t, the virial and the configurational temperature are away from equilibrium.
+
+    Away means: beyond chance, and enough to matter.
+    """
+    away = (
+        _away(result, "virial", limits.virial, limits.errors),
+        _away(result, "configurational_temperature", limits.temperature, limits.errors),
+    )
+    return [*_difference(result, limits), *(finding for finding in away if finding is not None)]
+
+
+_MEANING = {
+    "virial": (
+        "the chains are not stationary, so a mean of d_s_t near 0 proves nothing about longer chains",
+        "Run longer chains (langevin.steps) or persistent ones; choose the settled part with --from first.",
+    ),
+    "configurational_temperature": (
+        "the Langevin step is too large for this energy, or the chains are not settled",
+        "Where the virial is near 1, lower langevin.epsilon; else see to the virial first.",
+    ),
+}
+
+
+def _away(result: Result, name: str, limit: float, errors: float) -> Finding | None:
+    """A statistic that is 1 at equilibrium; None where it is, or where there is none."""
+    mean = result.estimates.get(f"{name}:mean")
+    error = result.estimates.get(f"{name}:error")
+    if mean is None or mean.value is None or error is None or not error.value:
+        return None
+    distance = abs(mean.value - 1)
+    if not mean.reliable or distance <= limit or distance <= errors * error.value:
+        return None
+    meaning, advice = _MEANING[name]
+    return Finding(
+        f"{name.replace('_', '-')}",
+        "warning",
+        f"the mean of {name} is {mean.value:.4g} ± {error.value:.2g} where 1 is equilibrium: {meaning}.",
+        distance,
+        limit,
+        advice,
+        f"{BY_COLUMN[name].reference}; limit: this project's first proposal",
+    )
+
+
+def _difference(result: Result, limits: Limits) -> list[Finding]:
     mean = result.estimates.get("d_s_t:mean")
     if mean is None or mean.value is None:
         return []

@@ -93,3 +93,19 @@ def test_many_reasons_become_one_line():
     doubts = [line for line in text(result) if line.startswith("? ")]
     assert len(doubts) == 1
     assert all(name in doubts[0] for name in walks)
+
+
+def findings_of(**columns):
+    return {finding.code: finding for finding in judge(analyse(memory_trace(columns), Options()))}
+
+
+@pytest.mark.parametrize("name", ["virial", "configurational_temperature"])
+def test_chains_away_from_equilibrium_are_named(name):
+    """A virial of 1.3 while the mean of d is 0: the short-run trap; 1.01 does not matter, and noise is not judged."""
+    noise = 0.05 * RNG.standard_normal(2000)
+    code = name.replace("_", "-")
+    assert findings_of(**{name: 1.3 + noise})[code].severity == "warning"
+    assert code not in findings_of(**{name: 1.01 + noise})
+    assert code not in findings_of(**{name: 1.3 + 100 * noise - 100 * noise.mean() + 0.1 * noise})
+    assert code not in findings_of(**{name: np.full(2000, 1.0)})
+    assert code not in findings_of(**{name: 1.3 + noise[:20]})  # too few rows

@@ -223,3 +223,12 @@ def test_the_same_log_gives_the_same_bytes(workplace):
 def test_control_characters_do_not_reach_the_terminal(workplace, capsys):
     assert run(workplace, "d_s_t,\x1b[31mred\n1,2\n") == 0
     assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["step,d,r\n1,0.5,1\n2,0.7\n3,1,2\n", 'step,d,r\n1,"0.5",1\n\n2,0.7'])
+def test_a_row_that_was_cut_off(workplace, capsys, text):
+    (workplace / "log.csv").write_text(text)
+    assert call(["import", "log.csv", "-o", "a.parquet", "--epsilon", "0.1", "--map", "d_s_t=d"]) == 3
+    line = text[: text.index("2,0.7")].count("\n") + 1
+    assert f"log.csv, line {line}: 2 cells, but the header names 3 columns" in capsys.readouterr().err
+    assert not (workplace / "a.parquet").exists()

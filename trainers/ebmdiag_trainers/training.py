@@ -104,7 +104,8 @@ class Algorithm:
         if twice:
             raise RecipeError(f"'{twice[0]}' is named in [trace] statistics and in [probe] statistics; rename one.")
         resolved = with_engine(recipe, dataset.shape, device)
-        return cls(resolved, dataset, device, choose_engine(resolved.langevin.engine), own, probing)
+        engine = choose_engine(resolved.langevin.engine, resolved.langevin.precision)
+        return cls(resolved, dataset, device, engine, own, probing)
 
     def initial_state(self) -> State:
         """The state before the first iteration; everything follows from the recipe's seed.

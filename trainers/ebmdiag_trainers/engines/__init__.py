@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from ebmdiag.errors import RecipeError
 from ebmdiag.names import nearest
 from ebmdiag_trainers.engines.contract import Chain, Engine, PathSums
+from ebmdiag_trainers.engines.image import run_image
 from ebmdiag_trainers.engines.perceptron import perceptron_of
 from ebmdiag_trainers.engines.reference import run_reference
 
@@ -30,23 +32,32 @@ def _run_fused(
 
 
 AUTO = "auto"
-ENGINES: Mapping[str, Engine] = {"reference": run_reference, "fused": _run_fused}
+ENGINES: Mapping[str, Engine] = {"reference": run_reference, "fused": _run_fused, "image": run_image}
+ROUNDING: Mapping[str, Callable[..., Chain]] = {"image": run_image}
+"""Engines that take a ``precision``."""
 
-__all__ = ["AUTO", "ENGINES", "Chain", "Engine", "PathSums", "choose_engine", "output_of"]
+__all__ = ["AUTO", "ENGINES", "ROUNDING", "Chain", "Engine", "PathSums", "choose_engine", "output_of"]
 
 
-def choose_engine(name: str) -> Engine:
-    """The engine of a resolved recipe.
+def choose_engine(name: str, precision: str = "float32") -> Engine:
+    """The engine of a resolved recipe, in its precision.
 
     Raises:
-        RecipeError: there is none of that name.
+        RecipeError: there is none of that name, or it knows no other precision than float32.
     """
     if name not in ENGINES:
         known = (AUTO, *ENGINES)
         raise RecipeError(
             f"[langevin] engine: unknown engine '{name}'{nearest(name, known)} Known: {', '.join(known)}."
         )
-    return ENGINES[name]
+    if precision == "float32":
+        return ENGINES[name]
+    if name not in ROUNDING:
+        raise RecipeError(
+            f"[langevin] precision = '{precision}' cannot be had on the engine '{name}', only on "
+            f"{', '.join(ROUNDING)}; set it to 'float32' or choose another engine."
+        )
+    return partial(ROUNDING[name], precision=precision)
 
 
 def output_of(name: str, net: nn.Module) -> Callable[[Tensor], Tensor]:

@@ -20,13 +20,18 @@ from ebmdiag_trainers.gradients import energy_and_gradient
 
 
 @dataclass(frozen=True)
-class _Point:
+class Point:
     """A state with its energy and gradient, and the scalars that both neighbouring steps need."""
 
     x: Tensor
     energy: Tensor
     gradient: Tensor
     gradient_squared: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, energy: Tensor, gradient: Tensor) -> Point:
+        """All of them detached."""
+        return cls(x, energy, gradient, _dot(gradient, gradient))
 
 
 def run_reference(
@@ -40,10 +45,10 @@ def run_reference(
 ) -> Chain:
     """Run L Langevin steps; see :class:`~ebmdiag_trainers.engines.contract.Engine`."""
     check_chain(steps, epsilon, closed)
-    sums = _Sums(steps, start, epsilon, closed)
+    sums = Sums(steps, start, epsilon, closed)
     point = _evaluate(net, start.detach())
     for step in range(steps):
-        z = _draw(start, generator) if noise is None else noise[step]
+        z = draw_noise(start, generator) if noise is None else noise[step]
         move = epsilon * z - point.gradient
         end = point.x + move
         sums.add_step(step, point, move)
@@ -54,13 +59,14 @@ def run_reference(
     return Chain(end, sums.finish(end - start))
 
 
-def _draw(like: Tensor, generator: torch.Generator) -> Tensor:
+def draw_noise(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal numbers for one step of all chains, of the states' shape and dtype."""
     return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
 
 
-def _evaluate(net: nn.Module, x: Tensor) -> _Point:
+def _evaluate(net: nn.Module, x: Tensor) -> Point:
     energy, gradient = energy_and_gradient(net, x)
-    return _Point(x.detach(), energy, gradient, _dot(gradient, gradient))
+    return Point.of(x.detach(), energy, gradient)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -69,8 +75,8 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return product
 
 
-class _Sums:
-    """Accumulates :class:`PathSums` in float64."""
+class Sums:
+    """Accumulates :class:`~ebmdiag_trainers.engines.contract.PathSums` in float64."""
 
     def __init__(self, steps: int, like: Tensor, epsilon: float, closed: bool) -> None:
         self.steps, self.epsilon = steps, epsilon
@@ -84,7 +90,8 @@ class _Sums:
         self.ratio, self.acceptance = zero.clone(), zero.clone()
         self.path_log_ratio = zero.clone() if closed else None
 
-    def add_step(self, step: int, point: _Point, move: Tensor) -> None:
+    def add_step(self, step: int, point: Point, move: Tensor) -> None:
+        """The step with this number from ``point``."""
         self.gradient_norm += point.gradient_squared.sqrt()
         self.step_norm += _dot(move, move).sqrt()
         if step == 0:
@@ -95,7 +102,8 @@ class _Sums:
             self.gradient_squared += point.gradient_squared
             self.position_gradient += _dot(point.x, point.gradient)
 
-    def add_transition(self, step: int, before: _Point, after: _Point, move: Tensor, z: Tensor) -> None:
+    def add_transition(self, step: int, before: Point, after: Point, move: Tensor, z: Tensor) -> None:
+        """The same step, once the gradient on its other side is known."""
         counted = self.tail <= step < self.steps - 1
         if counted:
             self.next_gradient_squared += after.gradient_squared
@@ -112,6 +120,7 @@ class _Sums:
             self.acceptance += ratio.clamp(max=0.0).exp()
 
     def finish(self, displacement: Tensor) -> PathSums:
+        """The sums of the whole path, which led so far."""
         return PathSums(
             steps=self.steps,
             tail_steps=self.steps - self.tail,
@@ -133,7 +142,7 @@ class _Sums:
         )
 
 
-def _log_ratio(before: _Point, after: _Point, move: Tensor) -> Tensor:
+def _log_ratio(before: Point, after: Point, move: Tensor) -> Tensor:
     """T log r per chain, shape (B,), float64: differences of energies lose digits in float32."""
     mean_slope = _dot(move, before.gradient + after.gradient) / 2
     change = after.energy.double() - before.energy.double() - mean_slope

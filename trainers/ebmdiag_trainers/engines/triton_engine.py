@@ -7,10 +7,7 @@ nothing is read back before the chain has ended: a call does not synchronize.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 import triton
@@ -18,18 +15,16 @@ from torch import Tensor, nn
 
 from ebmdiag.rows import temperature
 from ebmdiag_trainers.engines.contract import Chain, PathSums, check_chain
-from ebmdiag_trainers.engines.perceptron import Perceptron, UnfitError, _read, _refuse_changed_parts
+from ebmdiag_trainers.engines.kernel_layers import KernelLayers
 from ebmdiag_trainers.engines.precision import check_precision
 from ebmdiag_trainers.engines.triton_kernel import SUMS, langevin
 
-MOST_FEATURES = 64
-"""Features of a layer, at most: beyond this the weights no longer fit beside each other on the chip."""
-MOST_HIDDEN = 4
 INTERPRETED = not isinstance(langevin, triton.runtime.JITFunction)
 """Whether Triton was imported with ``TRITON_INTERPRET=1``: then kernels run in Python, on the CPU."""
 
 _LEAST_SIDE = 16  # of a matrix product
 _WAVES = 2
+_WARPS = 8  # with 4, compiled for compute capability 9.0, it takes nearly twice the registers a thread
 
 
 def run_triton(
@@ -58,8 +53,8 @@ def run_triton(
     """
     check_chain(steps, epsilon, closed)
     check_precision(precision)
-    layers = _Layers.of(net)
-    layers.check(start)
+    layers = KernelLayers.of(net)
+    layers.check_states(start, "cpu" if INTERPRETED else "cuda")
     states = start.detach().flatten(1).contiguous()
     chains, coordinates = states.shape
     end = torch.empty_like(states)
@@ -83,12 +78,12 @@ def run_triton(
         HIDDEN=layers.hidden,
         D=padded(coordinates),
         **{f"W{i}": padded(width) for i, width in enumerate(layers.widths, 1)},
-        TOP=padded(layers.widths[layers.hidden - 1]),
         BLOCK=block,
         GIVEN=noise is not None,
         NOISY=epsilon > 0,
         PRECISION=precision,
         INTERPRETED=INTERPRETED,
+        num_warps=_WARPS,
     )
     return Chain(end.reshape(start.shape), _path_sums(table, steps, closed))
 
@@ -119,71 +114,3 @@ def _path_sums(table: Tensor, steps: int, closed: bool) -> PathSums:
         sums["log_ratio"] = None
     tail = steps // 2
     return PathSums(steps=steps, tail_steps=steps - tail, tail_transitions=steps - 1 - tail, **sums)
-
-
-_KNOWN: WeakKeyDictionary[nn.Module, Perceptron] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class _Layers:
-    """A perceptron as the kernel's arguments; layers that it does not have repeat its first."""
-
-    perceptron: Perceptron
-
-    @classmethod
-    def of(cls, net: nn.Module) -> _Layers:
-        """The net's layers, by reference, on any device."""
-        _refuse_changed_parts(net)
-        if net not in _KNOWN:
-            _KNOWN[net] = _read(net)
-        return cls(_KNOWN[net])
-
-    @property
-    def hidden(self) -> int:
-        """How many hidden layers."""
-        return len(self.perceptron.layers) - 1
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Features of the four hidden layers."""
-        return self._filled(self.perceptron.widths[1:-1])
-
-    @property
-    def slopes(self) -> tuple[float, ...]:
-        """Slopes of the four activations for negative arguments."""
-        return self._filled([layer.slope for layer in self.perceptron.layers[:-1]])
-
-    def _filled(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        return (*values, *[values[0]] * (MOST_HIDDEN - len(values)))
-
-    def tensors(self) -> list[Tensor]:
-        """Weight and bias of the four hidden layers and of the output."""
-        pairs = []
-        for layer in self.perceptron.layers:
-            weight, bias = layer.linear.weight.detach(), layer.linear.bias
-            shift = weight.new_zeros(len(weight)) if bias is None else bias.detach()
-            pairs.append((weight.flatten(1).contiguous(), shift.contiguous()))
-        return [tensor for pair in (*self._filled(pairs[:-1]), pairs[-1]) for tensor in pair]
-
-    def check(self, start: Tensor) -> None:
-        """Refuse what the kernel cannot take.
-
-        Raises:
-            UnfitError: the message says why.
-        """
-        if self.hidden > MOST_HIDDEN:
-            raise UnfitError(f"it has {self.hidden} hidden layers, more than {MOST_HIDDEN}")
-        if max(self.perceptron.widths) > MOST_FEATURES:
-            raise UnfitError(f"a layer of it has {max(self.perceptron.widths)} features, more than {MOST_FEATURES}")
-        if start.device.type != ("cpu" if INTERPRETED else "cuda"):
-            raise UnfitError(f"the Triton engine takes states on a CUDA device, not on {start.device}")
-        if start.dtype != torch.float32:
-            raise UnfitError(f"the Triton engine takes states of float32, not {start.dtype}")
-        if start.ndim < 2 or start[0].numel() != self.perceptron.widths[0]:
-            raise UnfitError(
-                f"the net takes states of {self.perceptron.widths[0]} coordinates, but got {tuple(start.shape)}"
-            )
-        for layer in self.perceptron.layers:
-            weight = layer.linear.weight
-            if weight.dtype != torch.float32 or weight.device != start.device:
-                raise UnfitError(f"its weights are not float32 numbers on {start.device}")

@@ -1,0 +1,131 @@
+"""Which engine a run on a GPU takes."""
+
+import sys
+
+import pytest
+import torch
+from helpers import QuarticEnergy
+from torch import nn
+
+from ebmdiag.errors import RecipeError
+from ebmdiag_trainers.engines import gpu_selection
+from ebmdiag_trainers.engines.agreement import check_on_device
+from ebmdiag_trainers.engines.gpu_selection import Choice, Facts, choose_gpu_engine, gather
+from ebmdiag_trainers.engines.kernel_layers import KernelLayers
+from ebmdiag_trainers.engines.perceptron import UnfitError
+from ebmdiag_trainers.engines.reference import run_reference
+from ebmdiag_trainers.nets import ToyNet, VanillaNet
+
+FIT = Facts("cuda")
+LARGE = Facts("cuda", unfit="a layer of it has 65 features, more than 64")
+NO_TRITON = Facts("cuda", triton_missing="No module named 'triton'")
+BROKEN = Facts("cuda", broken="its kernel does not run on this device (RuntimeError: no)")
+
+
+@pytest.mark.parametrize(
+    ("asked", "facts", "engine"),
+    [
+        ("auto", FIT, "triton"),
+        ("auto", LARGE, "graphed"),
+        ("auto", Facts("cpu"), "reference"),
+        ("auto", Facts("mps"), "reference"),
+        ("graphed", FIT, "graphed"),
+        ("graphed", NO_TRITON, "graphed"),
+        ("triton", FIT, "triton"),
+        ("reference", FIT, "reference"),
+        ("fused", FIT, "fused"),
+    ],
+)
+def test_the_engine_without_a_word(asked, facts, engine):
+    assert choose_gpu_engine(asked, facts) == Choice(engine, None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"), [(NO_TRITON, "No module named 'triton'; try 'pip install triton'"), (BROKEN, "RuntimeError: no")]
+)
+def test_a_small_perceptron_that_misses_triton_is_told(facts, words):
+    choice = choose_gpu_engine("auto", facts)
+    assert choice.engine == "graphed"
+    assert choice.note is not None
+    assert words in choice.note
+    assert "\n" not in choice.note
+
+
+@pytest.mark.parametrize(
+    ("asked", "facts", "words"),
+    [
+        ("triton", LARGE, "65 features, more than 64"),
+        ("triton", NO_TRITON, "cannot be imported"),
+        ("triton", BROKEN, "does not run on this device"),
+        ("triton", Facts("cpu"), "the run is on cpu"),
+        ("graphed", Facts("cpu"), "needs a CUDA device"),
+    ],
+)
+def test_an_engine_asked_for_by_name_runs_or_says_why_not(asked, facts, words):
+    with pytest.raises(RecipeError, match=words) as caught:
+        choose_gpu_engine(asked, facts)
+    assert str(caught.value).endswith("Set it to 'auto' or 'reference'.")
+
+
+def test_facts_of_a_run_off_cuda_need_no_look_at_the_net():
+    assert gather(ToyNet(), (2, 1, 1), torch.device("cpu")) == Facts("cpu")
+
+
+def test_facts_are_gathered_in_turn(monkeypatch):
+    cuda = torch.device("cuda")
+    found = gather(VanillaNet(), (3, 32, 32), cuda)
+    assert found.unfit is not None
+    assert "beyond one pixel" in found.unfit
+    monkeypatch.setitem(sys.modules, "triton", None)
+    found = gather(ToyNet(), (2, 1, 1), cuda)
+    assert found.unfit is None
+    assert "triton" in str(found.triton_missing)
+
+
+def mlp(*widths):
+    layers = [part for a, b in zip(widths, widths[1:], strict=False) for part in (nn.Linear(a, b), nn.LeakyReLU(0.1))]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], 1), nn.Flatten(0))
+
+
+def test_layers_of_the_kernel():
+    layers = KernelLayers.of(mlp(3, 7, 20))
+    assert (layers.hidden, layers.widths, layers.slopes) == (2, (7, 20, 7, 7), (0.1,) * 4)
+    assert [tuple(tensor.shape) for tensor in layers.tensors()[:4]] == [(7, 3), (7,), (20, 7), (20,)]
+    with pytest.raises(UnfitError, match="65 features, more than 64"):
+        KernelLayers.of(mlp(2, 65))
+    with pytest.raises(UnfitError, match="5 hidden layers, more than 4"):
+        KernelLayers.of(mlp(2, 8, 8, 8, 8, 8))
+
+
+def test_layers_follow_the_weights():
+    net = mlp(3, 7)
+    before = KernelLayers.of(net).tensors()[0].clone()
+    with torch.no_grad():
+        net[0].weight.mul_(2)
+    assert torch.equal(KernelLayers.of(net).tensors()[0], 2 * before)
+
+
+def test_an_engine_is_checked_before_it_is_trusted():
+    def wrong(net, start, steps, epsilon, generator, noise=None, closed=False):
+        return run_reference(lambda x: 1.01 * net(x), start, steps, epsilon, generator, noise, closed)
+
+    device = torch.device("cpu")
+    check_on_device(run_reference, QuarticEnergy(0.1), (2,), device)
+    with pytest.raises(UnfitError, match="not what its layers say"):
+        check_on_device(wrong, QuarticEnergy(0.1), (2,), device)
+
+
+def test_why_the_kernel_does_not_run(monkeypatch):
+    pytest.importorskip("triton")
+
+    def engine(name, precision="float32"):
+        def run(*arguments):
+            raise RuntimeError("no such device\nand more")
+
+        return run
+
+    monkeypatch.setattr(gpu_selection, "gpu_engine", engine)
+    reason = gpu_selection.why_broken(ToyNet(), (2, 1, 1), torch.device("cpu"), "float32")
+    assert reason == "its kernel does not run on this device (RuntimeError: no such device)"
+    monkeypatch.setattr(gpu_selection, "gpu_engine", lambda name, precision="float32": run_reference)
+    assert gpu_selection.why_broken(ToyNet(), (2, 1, 1), torch.device("cpu"), "float32") is None

@@ -92,7 +92,9 @@ def test_the_comparison_sees_a_wrong_sum(monkeypatch):
     net, start = toy()
     expected = run_reference(net, start, 6, EPSILON, generator())
     monkeypatch.setattr(
-        graphed, "schedule", lambda steps: [(role, n + d) for (role, n), d in zip(schedule(steps), (1, -1, 0))]
+        graphed,
+        "schedule",
+        lambda steps: [(role, n + d) for (role, n), d in zip(schedule(steps), (1, -1, 0), strict=True)],
     )
     with pytest.raises(AssertionError, match="tail_first_energy"):
         assert_equal(run_graphed(net, start, 6, EPSILON, generator(), graphs=StandIn()), expected)

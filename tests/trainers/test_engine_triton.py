@@ -36,7 +36,9 @@ def test_the_kernel_in_tritons_interpreter(tmp_path):
 
 def test_the_kernel_compiles_for_cuda_devices(tmp_path):
     """For compute capabilities 7.5, 8.0 and 9.0; the shared memory must fit into what each has for one program."""
-    lines = [line.split() for line in run([str(HERE / "triton_compiled.py")], tmp_path, TRITON_INTERPRET="0").splitlines()]
+    lines = [
+        line.split() for line in run([str(HERE / "triton_compiled.py")], tmp_path, TRITON_INTERPRET="0").splitlines()
+    ]
     room = {"75": 64 * 1024, "80": 163 * 1024, "90": 227 * 1024}
     assert len(lines) == 4
     for capability, precision, block, shared in lines:

@@ -1,6 +1,7 @@
 """Which engine a run on a GPU takes."""
 
 import sys
+from itertools import pairwise
 
 import pytest
 import torch
@@ -41,7 +42,8 @@ def test_the_engine_without_a_word(asked, facts, engine):
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"), [(NO_TRITON, "No module named 'triton'; try 'pip install triton'"), (BROKEN, "RuntimeError: no")]
+    ("facts", "words"),
+    [(NO_TRITON, "No module named 'triton'; try 'pip install triton'"), (BROKEN, "RuntimeError: no")],
 )
 def test_a_small_perceptron_that_misses_triton_is_told(facts, words):
     choice = choose_gpu_engine("auto", facts)
@@ -83,7 +85,7 @@ def test_facts_are_gathered_in_turn(monkeypatch):
 
 
 def mlp(*widths):
-    layers = [part for a, b in zip(widths, widths[1:], strict=False) for part in (nn.Linear(a, b), nn.LeakyReLU(0.1))]
+    layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.LeakyReLU(0.1))]
     return nn.Sequential(*layers, nn.Linear(widths[-1], 1), nn.Flatten(0))
 
 

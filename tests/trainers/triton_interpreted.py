@@ -6,6 +6,7 @@ process with whatever else imports Triton.
 
 import dataclasses
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def generator(seed=1):
 
 def perceptron(*widths, slope=0.05, bias=True):
     parts = []
-    for inside, outside in zip(widths[:-1], widths[1:], strict=True):
+    for inside, outside in pairwise(widths):
         parts += [nn.Linear(inside, outside, bias=bias), nn.LeakyReLU(slope) if slope else nn.ReLU()]
     return nn.Sequential(*parts, nn.Linear(widths[-1], 1, bias=bias), nn.Flatten(0))
 
@@ -103,6 +104,7 @@ def test_it_passes_the_check_that_comes_before_a_run():
     check_on_device(run_triton, case("toy")[0], (2, 1, 1), torch.device("cpu"))
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
 def test_one_chain_far_off_leaves_the_others_alone():
     """An overflow in one chain is that chain's own."""
     net, start, noise = case("toy")
@@ -118,13 +120,13 @@ def test_one_chain_far_off_leaves_the_others_alone():
 
 @pytest.mark.parametrize("block", [32, 64])
 def test_the_block_does_not_matter(block):
-    net, start, _ = case("toy", chains=40)
+    net, start, _ = case("toy", chains=33)
     expected = run_triton(net, start, 5, EPSILON, generator(), block=16, closed=True)
     assert_agree(run_triton(net, start, 5, EPSILON, generator(), block=block, closed=True), expected, EPSILON)
 
 
 def test_nor_does_the_company_of_other_chains():
-    net, start, _ = case("toy", chains=40)
+    net, start, _ = case("toy", chains=33)
     expected = run_triton(net, start, 5, EPSILON, generator())
     found = run_triton(net, start[:20], 5, EPSILON, generator())
     torch.testing.assert_close(found.end, expected.end[:20], rtol=1e-5, atol=1e-6)
@@ -143,11 +145,11 @@ def test_the_generator_decides_and_gives_one_number_a_call():
 
 
 def test_bfloat16_and_tf32_are_near():
-    """The interpreter computes TF32 products in float32, and rounds to bfloat16 truly."""
-    net, start, noise = case("toy", chains=64)
-    exact = run_triton(net, start, 5, 0.0, generator(), noise).sums.first_energy
-    assert torch.equal(run_triton(net, start, 5, 0.0, generator(), noise, precision="tf32").sums.first_energy, exact)
-    rounded = run_triton(net, start, 5, 0.0, generator(), noise, precision="bfloat16").sums.first_energy
+    """The interpreter computes TF32 products in float32, and rounds to bfloat16 truly (slowly: one step)."""
+    net, start, noise = case("toy", chains=16)
+    exact = run_triton(net, start, 1, 0.0, generator(), noise).sums.first_energy
+    assert torch.equal(run_triton(net, start, 1, 0.0, generator(), noise, precision="tf32").sums.first_energy, exact)
+    rounded = run_triton(net, start, 1, 0.0, generator(), noise, precision="bfloat16").sums.first_energy
     assert 0 < float((rounded - exact).abs().max()) < 0.05 * float(exact.abs().max())
 
 
@@ -215,13 +217,13 @@ def test_a_run_takes_this_noise():
         for parameter in net.parameters():
             parameter.zero_()
     seed = int(torch.randint(0, 2**63 - 1, (1,), generator=generator()))
-    end = run_triton(net, torch.zeros(CHAINS, COORDINATES), STEPS, 0.5, generator(), block=64).end
-    np.testing.assert_allclose(end.numpy(), 0.5 * noise_of(seed).sum(0), rtol=0, atol=1e-5)
+    end = run_triton(net, torch.zeros(64, COORDINATES), STEPS, 0.5, generator(), block=64).end
+    np.testing.assert_allclose(end.numpy(), 0.5 * noise_of(seed)[:, :64].sum(0), rtol=0, atol=1e-5)
 
 
 def test_what_it_refuses():
     net, start, _ = case("toy")
-    with pytest.raises(UnfitError, match="float32, not torch.float64"):
+    with pytest.raises(UnfitError, match="float32, not torch"):
         run_triton(net, start.double(), 5, EPSILON, generator())
     with pytest.raises(UnfitError, match="2 coordinates, but got"):
         run_triton(net, torch.zeros(4, 3), 5, EPSILON, generator())

@@ -129,22 +129,14 @@ def energy_auc(record: Record) -> float:
 
 def update_gain(record: Record) -> float | None:
     """First-order drop of d by this update, in units of d's sampling error."""
-    error = _sampling_error(record)
+    error = record.sampling_error
     return record.update.predicted_drop / error if error else None
 
 
 def update_drop(record: Record) -> float | None:
     """Drop of d on the same samples that the update really made, in units of d's sampling error."""
-    error = _sampling_error(record)
+    error = record.sampling_error
     return (record.difference - record.update.difference_after) / error if error else None
-
-
-def _sampling_error(record: Record) -> float:
-    """√(Var U⁺/n + Var U⁻/m); 0 where it is undefined."""
-    if min(len(record.energy_pos), len(record.energy_neg)) < 2:
-        return 0.0
-    variance = record.energy_pos.var() / len(record.energy_pos) + record.energy_neg.var() / len(record.energy_neg)
-    return math.sqrt(float(variance)) / record.temperature
 
 
 def last_layer_balance(record: Record) -> float | None:

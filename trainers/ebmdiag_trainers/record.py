@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
@@ -102,3 +104,11 @@ class Record:
     bank: BankUse | None
     before: Aftermath | None = None
     log_weights: Tensor | None = None
+
+    @cached_property
+    def sampling_error(self) -> float:
+        """√(Var U⁺/n + Var U⁻/m), the standard error of d; 0 where it is undefined."""
+        if min(len(self.energy_pos), len(self.energy_neg)) < 2:
+            return 0.0
+        variance = self.energy_pos.var() / len(self.energy_pos) + self.energy_neg.var() / len(self.energy_neg)
+        return math.sqrt(float(variance)) / self.temperature

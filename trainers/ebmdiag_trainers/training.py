@@ -22,6 +22,7 @@ from ebmdiag.rows import iteration_row, temperature
 from ebmdiag_trainers.bank import Bank
 from ebmdiag_trainers.data import Dataset
 from ebmdiag_trainers.engines import Chain, Engine, choose_engine, output_of
+from ebmdiag_trainers.engines.perceptron import Perceptron
 from ebmdiag_trainers.engines.selection import with_engine
 from ebmdiag_trainers.nets import build_net
 from ebmdiag_trainers.observables import ObservableFunction, mean_gradient_norm, observe, own_observables
@@ -171,7 +172,10 @@ class Algorithm:
         heat = temperature(recipe.langevin.epsilon)
         positives, negatives = sample.positives, sample.chain.end
         output = output_of(recipe.langevin.engine, state.net)
-        energy_pos, energy_neg = output(positives), output(negatives)
+        if isinstance(output, Perceptron):  # rows cannot touch each other: one pass for both
+            energy_pos, energy_neg = output(torch.cat([positives, negatives])).split(len(positives))
+        else:
+            energy_pos, energy_neg = output(positives), output(negatives)
         row = iteration_row(
             step,
             energy_pos=energy_pos,

@@ -1,4 +1,4 @@
-"""Does an engine compute what the reference engine computes for this net, here? Asked before it is trusted with a run."""
+"""Does an engine compute here, for this net, what the reference engine computes? Asked before a run relies on it."""
 
 from __future__ import annotations
 

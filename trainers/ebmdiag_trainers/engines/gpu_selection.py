@@ -80,9 +80,7 @@ def _why_no_triton_engine(facts: Facts) -> str | None:
 
 
 def _cannot(asked: str, reason: str) -> RecipeError:
-    return RecipeError(
-        f"[langevin] engine = '{asked}' cannot run here: {reason}. Set it to '{AUTO}' or '{REFERENCE}'."
-    )
+    return RecipeError(f"[langevin] engine = '{asked}' cannot run here: {reason}. Set it to '{AUTO}' or '{REFERENCE}'.")
 
 
 def gather(net: nn.Module, shape: tuple[int, ...], device: torch.device, precision: str = "float32") -> Facts:

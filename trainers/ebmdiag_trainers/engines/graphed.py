@@ -438,7 +438,7 @@ class CudaGraphs:
         return graph.replay
 
     def _warm_up(self, warm_up: Callable[[], None], current: torch.cuda.Stream) -> None:
-        stream = torch.cuda.Stream(current.device)
+        stream: torch.cuda.Stream = torch.cuda.Stream(current.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(current)
         try:
             with torch.cuda.stream(stream):

@@ -18,6 +18,10 @@ the block, the grid, or the number of chains.
 Sums are kept in float64, each term computed in float32 as the reference engine computes it.
 """
 
+# Arguments of a kernel are pointers, scalars and blocks of Triton's, which has no types for them.
+# ruff: noqa: ANN001, ANN201, ANN202
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+
 from __future__ import annotations
 
 import triton
@@ -57,7 +61,7 @@ def _vector(place, count, SIZE: tl.constexpr):
 
 @triton.jit
 def _product(a, b, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
-    """A matrix product summed in float32; Triton's interpreter cannot multiply bfloat16, so there it is only rounded."""
+    """A matrix product summed in float32. Triton's interpreter cannot multiply bfloat16: there it only rounds to it."""
     if PRECISION == "bfloat16":
         if INTERPRETED:
             product = tl.dot(a.to(tl.bfloat16).to(tl.float32), b.to(tl.bfloat16).to(tl.float32))

@@ -2,7 +2,8 @@
 
 Run: make bench, or python benchmarks/engines.py [repetitions [cpu]]. Takes some two minutes on two idle cores.
 ``OMP_NUM_THREADS`` should not be set: the plain loop is also timed on the threads that PyTorch takes by default.
-With ``cpu``, for a machine that others use too, cases on one thread are timed by the processor's clock, the others not.
+With JAX installed, its jitted scan of the same chain has a row. With ``cpu``, for a machine that others use too, cases
+on one thread are timed by the processor's clock, the others not.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jax_chain import jax_case
 from timing import interleaved, machine, spread, table
 from torch import Tensor, nn
 
@@ -34,6 +36,7 @@ EPSILON, BATCH, STEPS, BANK = 0.125, 100, 500, 10_000
 TURN = 10  # iterations of ours for one of the plain loop
 DEFAULT_THREADS = torch.get_num_threads()
 PLAIN, PLAIN_ONE = f"plain loop, {DEFAULT_THREADS} threads", "plain loop, 1 thread"
+JAX = "JAX, jitted scan, all threads"
 REFERENCE, FUSED_ONE, FUSED_TWO = "reference", "fused, 1 thread", "fused, 2 threads"
 
 
@@ -141,6 +144,9 @@ def time_steps(repetitions: int, clock: Callable[[], float]) -> None:
             FUSED_ONE: on_threads(1, partial(run_blocks, *ours, threads=1)),
             FUSED_TWO: on_threads(1, partial(run_blocks, *ours, threads=2)),
         }
+        jax = jax_case(net, start, steps, EPSILON)
+        if jax is not None:
+            cases[JAX] = jax
         count = max(3, repetitions * 50 // steps if batch < 1000 else 3)
         seconds = interleaved(chosen(cases, clock), count, clock)
         columns.append([spread(values, 1e-6 * steps) for values in seconds.values()])

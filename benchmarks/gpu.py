@@ -20,7 +20,7 @@ from ebmdiag_trainers.engines.agreement import check_on_device
 from ebmdiag_trainers.engines.contract import Chain, Engine
 from ebmdiag_trainers.engines.gpu_selection import GPU_ENGINES, GRAPHED, TRITON, gpu_engine
 from ebmdiag_trainers.engines.perceptron import UnfitError
-from ebmdiag_trainers.engines.precision import PRECISIONS
+from ebmdiag_trainers.engines.precision import PRECISIONS, tf32
 from ebmdiag_trainers.engines.reference import run_reference
 from ebmdiag_trainers.nets import build_net
 
@@ -138,6 +138,12 @@ def main() -> int:
         print("benchmarks/gpu.py needs a CUDA device, and PyTorch finds none here: nothing was checked or measured.")
         return 0
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    with tf32(False):  # for the reference engine too: by default PyTorch lets convolutions use it
+        return check_and_measure(repetitions)
+
+
+def check_and_measure(repetitions: int) -> int:
+    """0 if all engines in float32 agree."""
     print(f"{machine()}, {torch.cuda.get_device_name()}; medians and quartiles of interleaved repetitions\n")
     good = check_paths()
     good &= check("ToyNet", CHAINS)

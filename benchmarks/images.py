@@ -1,7 +1,8 @@
 """How fast is the image engine, and what does bfloat16 change? A Langevin step of the paper's two image nets.
 
-Run: python benchmarks/images.py [repetitions]. Takes some two minutes on two cores. ``OMP_NUM_THREADS`` should not be
-set. Each case has a process of its own, since an engine may change how a process keeps its memory; they take turns.
+Run: python benchmarks/images.py [repetitions] [VanillaNet, NonlocalNet or bias]. Takes some four minutes on two cores.
+``OMP_NUM_THREADS`` should not be set. Each case has a process of its own, since an engine may change how a process
+keeps its memory; they take turns.
 """
 
 from __future__ import annotations
@@ -95,11 +96,11 @@ class Worker:
 
 
 def operations(net: nn.Module) -> int:
-    """Of one step: forward pass, and backward pass to the image; multiplications and additions, from PyTorch's count."""
+    """Multiplications and additions of one step, forward and back to the image, as PyTorch counts them."""
     x = torch.zeros(BATCH, *SHAPE, requires_grad=True)
     net.requires_grad_(False)
     with FlopCounterMode(display=False) as counter:
-        torch.autograd.grad(net(x).sum(), x)
+        torch.autograd.backward(net(x).sum())
     return int(counter.get_total_flops())
 
 
@@ -171,12 +172,10 @@ def trained(name: str, iterations: int) -> tuple[nn.Module, float, Tensor]:
 def bias(name: str, iterations: int) -> list[str]:
     """What bfloat16 changes: a row of the table."""
     net, epsilon, x = trained(name, iterations)
-    chains: dict[str, dict[str, object]] = {"gradient": {}, "path": {}}
     first, path = {}, {}
     for precision in ("float32", "bfloat16"):
         first[precision] = run_image(net, x, 1, 0.0, torch.Generator(), precision=precision)
         path[precision] = run_image(net, x, 20, epsilon, torch.Generator().manual_seed(1), precision=precision)
-    del chains
     exact, rounded = ((x - first[precision].end).flatten(1).double() for precision in first)
     error = (rounded - exact).norm(dim=1) / exact.norm(dim=1)
     cosine = nn.functional.cosine_similarity(exact, rounded)
@@ -184,7 +183,7 @@ def bias(name: str, iterations: int) -> list[str]:
     sums = {precision: chain.sums for precision, chain in path.items()}
     r = {precision: float(one.gradient_norm.mean()) for precision, one in sums.items()}
     accepted = [float(one.tail_acceptance.mean()) / one.tail_transitions for one in sums.values()]
-    ends = {precision: net(chain.end).double().mean() for precision, chain in path.items()}
+    ends = {precision: net(chain.end).detach().double().mean() for precision, chain in path.items()}
     heat = epsilon**2 / 2
     moved = float(ends["bfloat16"] - ends["float32"]) / heat
     return [
@@ -202,9 +201,11 @@ def main() -> None:
     """Print all tables."""
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 6
     print(f"{machine()}; medians (least to greatest) of interleaved repetitions of {STEPS} steps\n")
-    for name in NETS.keys() - {"ToyNet"} if len(sys.argv) <= 2 else sys.argv[2:]:
-        if name in RECIPES:
-            time_steps(name, repetitions)
+    parts = sys.argv[2:] or [*RECIPES, "bias"]
+    for name in RECIPES.keys() & set(parts):
+        time_steps(name, repetitions)
+    if "bias" not in parts:
+        return
     head = ["bfloat16", "gradient: error", "cosine", "error of its mean", "r", "mean U(x_20) (sd of U)", "acceptance"]
     print(table(head, [bias(name, iterations) for name in RECIPES for iterations in (0, 20)]))
 

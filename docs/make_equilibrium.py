@@ -23,6 +23,10 @@ precisions λ, its chains start at the stationary law of the unadjusted Langevin
 independent measurements, and their distance in standard errors. A dash: no closed form is known there, or so few
 chains carry the mean that it cannot be estimated (`mh_ratio`, `jarzynski_ess`).
 
+Which law is drawn: `z_t` and `energy_auc` compare two independent sets of the chain's stationary law; the data of
+`data_*`, `depth_*` and `ksd_data`, the negatives of `ksd` and the starts of `jarzynski_*` follow exp(-U) itself, so
+`depth_*` shows the step's bias, which `z_t` does not.
+
 Exact values hold for the discrete chain at the ε of the table, so they differ from those of ε → 0 where the step is
 not small: that difference is what `configurational_temperature` and the Metropolis ratios are there to show. `z_t`
 has variance 1 at learning rate 0; with learning it is 1 / (1 - g/2), see [loop_gain.md](loop_gain.md).

@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 _ATTEMPTS = 20
 
 
-def _evenly(steps: NDArray[np.int64], measured: NDArray[np.int64]) -> bool:
-    """Whether the measured steps have one distance, and the next one is not due yet."""
-    distances = np.unique(np.diff(measured))
-    return len(measured) > 0 and len(distances) <= 1 and not (distances + measured[-1] <= steps[-1]).any()
-
-
 @dataclass(frozen=True)
 class Trace:
     """Rows of one run, by column, and what the run says of itself."""
@@ -74,14 +68,16 @@ class Trace:
         return values
 
     def measured(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Steps and values, each of shape (measured rows,), of a column that is measured in every k-th iteration only.
+        """Steps and values, each of shape (measured rows,), of the rows that hold a value.
+
+        For columns that are measured now and then, or undefined at times.
 
         Raises:
             UsageError: there is no such column.
-            TraceError: it holds no values, one that is not finite, or values at uneven distances.
+            TraceError: it holds no values, or one that is not finite.
         """
         values, present = self._values(column), self._present(column)
-        if not (_evenly(self.steps, self.steps[present]) and np.isfinite(values[present]).all()):
+        if not np.isfinite(values[present]).all():
             self._refuse_gaps(column, values)
         return self.steps[present], values[present]
 
@@ -104,13 +100,13 @@ class Trace:
         if not bad.any():
             return
         present = self._present(column)
-        if np.isfinite(values[present]).all() and _evenly(self.steps, self.steps[present]):
-            raise TraceError(
-                f"{self.path}, column '{column}': only {int(present.sum())} of {len(values)} rows hold a value; "
-                "'ebmdiag summary' takes such a column, an analysis of every iteration does not "
-                "(or choose rows without gaps with --from and --until)."
-            )
         first = int(np.argmax(bad))
+        if np.isfinite(values[present]).all():
+            raise TraceError(
+                f"{self.path}, column '{column}': only {int(present.sum())} of {len(values)} rows hold a value (the "
+                f"first gap is at step {int(self.steps[first])}); 'ebmdiag summary' takes such a column, an "
+                "analysis of every iteration does not (or choose rows without gaps with --from and --until)."
+            )
         step = int(self.steps[first])
         what = "missing" if self.table.column(column)[first].as_py() is None else str(values[first])
         raise TraceError(

@@ -14,7 +14,6 @@ from helpers import GaussianEnergy, record_of
 from scipy.special import ndtr
 from scipy.stats import chi2
 
-from ebmdiag.numerics.nested import rhat_once_forgotten
 from ebmdiag.rows import temperature
 from ebmdiag_trainers.engines import ENGINES
 from ebmdiag_trainers.nets import ToyNet
@@ -26,6 +25,7 @@ from ebmdiag_trainers.weights import PathWeights, effective_share, log_mean_weig
 
 STEPS = 20
 COPIES = 5
+RHAT_ONCE_FORGOTTEN = math.sqrt(1 + 1 / COPIES)
 SPECTRA = {
     "N=1": np.array([2.0]),
     "N=2": np.array([0.5, 4.0]),
@@ -82,6 +82,8 @@ def exact(at):
     found = {
         "z_t": 0.0,
         "virial": 1.0,
+        "gradient_power": float((precisions**2 * variance).mean()),
+        "curvature": float(precisions.mean()),
         "configurational_temperature": float((precisions**2 * variance).sum() / precisions.sum()),
         "mh_log_ratio": 0.0,
         "mh_log_ratio_variance": float(spread.sum()),
@@ -102,7 +104,7 @@ def exact(at):
     if spread.sum() < 1:  # above, the mean is that of a few huge ratios
         found["mh_ratio"] = float(np.prod((1 - spread) ** -0.5))
     if float(forgotten.max()) < 0.02:
-        found["nested_rhat_energy"] = rhat_once_forgotten(COPIES)
+        found["nested_rhat_energy"] = RHAT_ONCE_FORGOTTEN
     if at.equal:
         chi = math.sqrt(2) * math.exp(math.lgamma((count + 1) / 2) - math.lgamma(count / 2))
         r = temperature(epsilon) * precisions[0] * math.sqrt(variance[0]) * chi
@@ -141,7 +143,8 @@ def measure(at, seed, *, widen=1.0, heat=1.0, data=1.0, shift=0.0, jump=1.0):
     Faults: ``widen`` and ``data`` multiply the variance of the starts and of the data, ``heat`` that of the Langevin
     noise; ``shift`` is added to the data; ``jump`` multiplies the precisions under chains that carry weights.
     """
-    generator = torch.Generator().manual_seed(1000 + seed)
+    own = np.random.SeedSequence([seed, len(at.precisions), round(1000 * at.epsilon)])  # cells are independent
+    generator = torch.Generator().manual_seed(int(own.generate_state(1)[0]))
     net = GaussianEnergy(at.precisions, at.epsilon)
     start = at.draw(at.variance * widen, generator)
     noise = None
@@ -334,8 +337,8 @@ def faults():
             frozen,
             (),
             ideal={
-                "nested_rhat_energy": rhat_once_forgotten(COPIES),
-                "nested_rhat_state": rhat_once_forgotten(COPIES),
+                "nested_rhat_energy": RHAT_ONCE_FORGOTTEN,
+                "nested_rhat_state": RHAT_ONCE_FORGOTTEN,
                 "contraction": exact(setting("N=1", 0.3))["contraction"],
             },
         ),
@@ -350,7 +353,7 @@ def faults():
         ),
         Fault("hidden weight decay of 0.1", _decayed, {"last_layer_balance": 0.0}),
         Fault("separable energies with equal means", _separable, {"energy_auc": 0.5}),
-        Fault("learning rate far too high", _greedy, {"update_gain": 0.0, "update_drop": 0.0}),
+        Fault("learning rate far too high (1 flips d)", _greedy, {"update_gain": 1.0, "update_drop": 1.0}),
         _gaussian_fault(
             "parameters outrun the chains: precisions doubled at once",
             small,

@@ -72,8 +72,8 @@ def analyse(trace: Trace, options: Options) -> Result:
     """Mean, error, spread and ends of each column.
 
     Estimates, for each column c: ``c:mean`` with its interval, ``c:error``, ``c:tau``, ``c:sd`` (divisor n),
-    ``c:min``, ``c:max``, ``c:first``, ``c:last``. Tables: ``series:c`` for the first two columns, at most 240
-    bins of rows with the lowest, mean and highest value of each.
+    ``c:min``, ``c:max``, ``c:first``, ``c:last``; and ``temperature:ratio``. Tables:
+    ``series:c`` for the first two columns, at most 240 bins of rows with the lowest, mean and highest value of each.
 
     Raises:
         UsageError: a column that was asked for is not there.
@@ -85,6 +85,7 @@ def analyse(trace: Trace, options: Options) -> Result:
         for name, (_, x) in measured.items()
         for key, value in _estimates(x, options.level).items()
     }
+    estimates |= _temperature(measured, options.level)
     tables = {f"series:{name}": _bins(name, *measured[name]) for name in list(measured)[:_DRAWN]}
     settings = {"columns": list(measured), "level": options.level, **span(trace)}
     return Result("summary", trace.name, len(trace), settings, estimates, tables, (*row_notes(trace), *notes))
@@ -135,6 +136,24 @@ def _estimates(x: Series, level: float) -> dict[str, Estimate]:
     }
 
 
+def _temperature(measured: dict[str, Measured], level: float) -> dict[str, Estimate]:
+    """``temperature:ratio``: mean gradient_power over mean curvature, which a mean of their ratios is not.
+
+    Its error is that of the mean of (power - ratio · curvature) / mean curvature (delta method).
+    """
+    power, curvature = measured.get("gradient_power"), measured.get("curvature")
+    if power is None or curvature is None or not np.array_equal(power[0], curvature[0]) or not len(power[1]):
+        return {}
+    below = mean_with_error(curvature[1])
+    if not below.value > 3 * below.error:
+        return {"temperature:ratio": Estimate.undefined("the mean curvature is not known to a third of itself")}
+    ratio = float(power[1].mean()) / below.value
+    rest = mean_with_error((power[1] - ratio * curvature[1]) / below.value)
+    half = quantile(level) * rest.error
+    known = Estimate.doubted(ratio, rest.reason, low=ratio - half, high=ratio + half)
+    return {"temperature:ratio": known, "temperature:error": Estimate.doubted(rest.error, rest.reason)}
+
+
 def _mean_estimates(mean: Mean, level: float) -> dict[str, Estimate]:
     constant = mean.error == 0
     doubt = "" if constant else mean.reason
@@ -174,8 +193,8 @@ def judge(result: Result, limits: Limits = LIMITS) -> list[Finding]:
     Away means: beyond chance, and enough to matter.
     """
     away = (
-        _away(result, "virial", limits.virial, limits.errors),
-        _away(result, "configurational_temperature", limits.temperature, limits.errors),
+        _away(result, "virial", "virial:mean", limits.virial, limits.errors),
+        _away(result, "configurational_temperature", "temperature:ratio", limits.temperature, limits.errors),
     )
     return [*_difference(result, limits), *(finding for finding in away if finding is not None)]
 
@@ -192,10 +211,9 @@ _MEANING = {
 }
 
 
-def _away(result: Result, name: str, limit: float, errors: float) -> Finding | None:
+def _away(result: Result, name: str, key: str, limit: float, errors: float) -> Finding | None:
     """A statistic that is 1 at equilibrium; None where it is, or where there is none."""
-    mean = result.estimates.get(f"{name}:mean")
-    error = result.estimates.get(f"{name}:error")
+    mean, error = result.estimates.get(key), result.estimates.get(f"{key.partition(':')[0]}:error")
     if mean is None or mean.value is None or error is None or not error.value:
         return None
     distance = abs(mean.value - 1)
@@ -205,7 +223,7 @@ def _away(result: Result, name: str, limit: float, errors: float) -> Finding | N
     return Finding(
         f"{name.replace('_', '-')}",
         "warning",
-        f"the mean of {name} is {mean.value:.4g} ± {error.value:.2g} where 1 is equilibrium: {meaning}.",
+        f"{name} is {mean.value:.4g} ± {error.value:.2g} on average where 1 is equilibrium: {meaning}.",
         distance,
         limit,
         advice,

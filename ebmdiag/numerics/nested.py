@@ -38,8 +38,3 @@ def nested_rhat(draws: ArrayLike) -> float:
     if within == 0:
         return math.nan if between == 0 else math.inf
     return math.sqrt(1 + between / within)
-
-
-def rhat_once_forgotten(chains: int) -> float:
-    """√(1 + 1/M): where R settles for one draw of each of M chains a superchain."""
-    return math.sqrt(1 + 1 / chains)

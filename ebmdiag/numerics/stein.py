@@ -45,7 +45,8 @@ def stein_discrepancy(
 
     Returns:
         The U-statistic, and (1 + replicas at or above it) / (1 + replicas), where each replica multiplies h(x_i, x_j)
-        by independent signs w_i w_j (wild bootstrap of a degenerate U-statistic; Chwialkowski et al. 2016).
+        by independent signs w_i w_j (wild bootstrap of a degenerate U-statistic; Chwialkowski et al. 2016). Both NaN
+        where a sample or a score is not finite.
 
     Raises:
         ValueError: shapes differ, fewer than two samples, or a scale that is not above 0.
@@ -57,6 +58,8 @@ def stein_discrepancy(
     signs = rng.integers(0, 2, size=(replicas, count)) * 2.0 - 1.0
     replicated = np.einsum("ri,ri->r", signs @ kernel, signs) / pairs
     squared = float(kernel.sum()) / pairs
+    if not math.isfinite(squared):  # a score overflowed: no comparison with it would mean anything
+        return Discrepancy(math.nan, math.nan)
     return Discrepancy(squared, float(1 + np.count_nonzero(replicated >= squared)) / (1 + replicas))
 
 

@@ -99,13 +99,26 @@ def findings_of(**columns):
     return {finding.code: finding for finding in judge(analyse(memory_trace(columns), Options()))}
 
 
-@pytest.mark.parametrize("name", ["virial", "configurational_temperature"])
-def test_chains_away_from_equilibrium_are_named(name):
+def test_chains_that_are_not_stationary_are_named():
     """A virial of 1.3 while the mean of d is 0: the short-run trap; 1.01 does not matter, and noise is not judged."""
     noise = 0.05 * RNG.standard_normal(2000)
-    code = name.replace("_", "-")
-    assert findings_of(**{name: 1.3 + noise})[code].severity == "warning"
-    assert code not in findings_of(**{name: 1.01 + noise})
-    assert code not in findings_of(**{name: 1.3 + 100 * noise - 100 * noise.mean() + 0.1 * noise})
-    assert code not in findings_of(**{name: np.full(2000, 1.0)})
-    assert code not in findings_of(**{name: 1.3 + noise[:20]})  # too few rows
+    assert findings_of(virial=1.3 + noise)["virial"].severity == "warning"
+    assert "virial" not in findings_of(virial=1.01 + noise)
+    assert "virial" not in findings_of(virial=1.3 + 100 * noise - 100 * noise.mean() + 0.1 * noise)
+    assert "virial" not in findings_of(virial=np.full(2000, 1.0))
+    assert "virial" not in findings_of(virial=1.3 + noise[:20])  # too few rows
+
+
+def test_the_temperature_is_a_ratio_of_means():
+    """A curvature so noisy that the mean of ratios is far from 1; the ratio of means is 1 within its error."""
+    noise = RNG.standard_normal((2, 4000))
+    power, curvature = 2 + 0.1 * noise[0], 2 + noise[1]
+    result = analyse(memory_trace({"gradient_power": power, "curvature": curvature}), Options())
+    ratio, error = (result.estimates[f"temperature:{key}"].value for key in ("ratio", "error"))
+    assert abs(ratio - 1) < 4 * error
+    assert error == pytest.approx(np.sqrt(0.05**2 + 0.5**2) / np.sqrt(4000), rel=0.15)
+    assert abs(np.mean(power / curvature) - 1) > 4 * error
+    code = "configurational-temperature"
+    assert code not in findings_of(gradient_power=power, curvature=curvature)
+    assert findings_of(gradient_power=1.5 * power, curvature=curvature)[code].severity == "warning"
+    assert code not in findings_of(gradient_power=power, curvature=noise[1])  # a curvature that may be 0

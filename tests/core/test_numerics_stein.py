@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from ebmdiag.numerics.nested import nested_rhat, rhat_once_forgotten
+from ebmdiag.numerics.nested import nested_rhat
 from ebmdiag.numerics.stein import stein_discrepancy, stein_kernel
 
 
@@ -75,6 +75,15 @@ def test_it_is_nearly_blind_to_the_weights_of_modes():
     assert stein_discrepancy(x, score, scale=1.0, rng=rng).p_value > 0.01
 
 
+def test_a_score_that_is_not_finite_gives_no_p_value():
+    x = np.random.default_rng(1).normal(size=(20, 2))
+    scores = -x.copy()
+    scores[3, 0] = np.nan
+    found = stein_discrepancy(x, scores, scale=1.0, rng=np.random.default_rng(1))
+    assert np.isnan(found.squared)
+    assert np.isnan(found.p_value)
+
+
 def test_what_the_discrepancy_refuses():
     rng = np.random.default_rng(1)
     with pytest.raises(ValueError, match="n at least 2"):
@@ -91,7 +100,7 @@ def test_nested_rhat_of_chains_that_forgot_their_start(chains):
     freedom = 50 * (chains - 1)
     truth = 1 + freedom / (freedom - 2) / chains  # E 1/W of a chi-square with that many degrees of freedom
     assert abs(squares.mean() - truth) < 4 * squares.std(ddof=1) / 300**0.5
-    assert rhat_once_forgotten(chains) == pytest.approx(truth**0.5, rel=0.01)
+    assert (1 + 1 / chains) ** 0.5 == pytest.approx(truth**0.5, rel=0.01)
 
 
 def test_nested_rhat_sees_chains_that_remember():

@@ -1,6 +1,8 @@
 """The graphed engine, its graphs replaced by a stand-in that runs what it was given: no CUDA device is needed."""
 
 import dataclasses
+import warnings
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
@@ -155,7 +157,12 @@ def moved(net):
     net.f[0].weight.data = net.f[0].weight.data.clone()
 
 
+def with_another_activation(net):
+    net.f[1] = nn.LeakyReLU(0.2)
+
+
 CHANGES = {
+    "a part": lambda net, call: with_another_activation(net) or call,
     "a parameter moved": lambda net, call: moved(net) or call,
     "mode": lambda net, call: net.eval() and call,
     "shape": lambda net, call: {**call, "start": call["start"][:4]},
@@ -238,6 +245,107 @@ def test_an_error_of_the_net_itself_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         run_graphed(net, torch.randn(3, 2, 1, 1), 2, EPSILON, generator(), graphs=StandIn())
     assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+class FakeCuda:
+    """The parts of ``torch.cuda`` that recording uses: they note in which order they are called."""
+
+    def __init__(self, monkeypatch, ending=None):
+        self.log, self.mode = [], 0
+        self.current, self.side = FakeStream("current", self.log), FakeStream("side", self.log)
+        parts = {
+            "device": lambda device: nullcontext(),
+            "current_stream": lambda device: self.current,
+            "Stream": lambda device: self.side,
+            "stream": lambda stream: self.noted(f"on {stream.name}"),
+            "set_stream": lambda stream: self.log.append(f"set {stream.name}"),
+            "get_sync_debug_mode": lambda: self.mode,
+            "set_sync_debug_mode": self.set_mode,
+            "CUDAGraph": lambda: FakeGraph(self.log),
+            "graph": lambda graph, pool: self.noted(f"record in {pool}", ending),
+        }
+        for name, part in parts.items():
+            monkeypatch.setattr(torch.cuda, name, part)
+
+    @contextmanager
+    def noted(self, name, ending=None):
+        self.log.append(name)
+        yield
+        if ending:
+            raise ending
+        self.log.append(f"end {name}")
+
+    def set_mode(self, mode):
+        warnings.warn("a prototype", stacklevel=2)
+        self.mode = mode
+
+
+class FakeStream:
+    """Notes for whom it waits."""
+
+    device = "cuda:0"
+
+    def __init__(self, name, log):
+        self.name, self.log = name, log
+
+    def wait_stream(self, other):
+        self.log.append(f"{self.name} waits for {other.name}")
+
+
+class FakeGraph:
+    """Notes what is done to it."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def register_generator_state(self, generator):
+        self.log.append("register")
+
+    def pool(self):
+        return "pool"
+
+    def replay(self):
+        self.log.append("replay")
+
+
+WARMING = ["side waits for current", "on side", *["step"] * 4, "end on side", "current waits for side"]
+
+
+@pytest.mark.filterwarnings("ignore:a prototype")
+def test_recording_follows_pytorchs_order(monkeypatch):
+    """Warm up on a side stream, register the generator, then record; the second graph shares the first one's pool."""
+    cuda = FakeCuda(monkeypatch)
+    log, graphs = cuda.log, graphed.CudaGraphs()
+    for pool in (None, "pool"):
+        log.clear()
+        replay = graphs.capture(lambda: log.append("work"), lambda: log.append("step"), generator())
+        replay()
+        record = f"record in {pool}"
+        assert log == [*WARMING, "register", record, "work", f"end {record}", "replay"]
+
+
+@pytest.mark.filterwarnings("ignore:a prototype")
+def test_a_synchronization_is_found_before_recording(monkeypatch):
+    cuda = FakeCuda(monkeypatch)
+
+    def step():
+        if cuda.mode == "error":
+            raise RuntimeError("called a synchronizing CUDA operation\nand more")
+
+    with pytest.raises(CaptureError, match=r"^it synchronizes: called a synchronizing CUDA operation$"):
+        graphed.CudaGraphs().capture(step, step, generator())
+    assert cuda.mode == 0
+    assert cuda.log == [*WARMING[:2], "current waits for side"]
+
+
+@pytest.mark.filterwarnings("ignore:a prototype")
+def test_a_recording_that_breaks_off_gives_the_stream_back(monkeypatch):
+    cuda = FakeCuda(monkeypatch, ending=RuntimeError("CUDA error: capture invalidated."))
+    monkeypatch.setattr(graphed, "_BROKEN", broken := [])
+    with pytest.raises(CaptureError, match=r"^CUDA error: capture invalidated$"):
+        graphed.CudaGraphs().capture(lambda: None, lambda: cuda.log.append("step"), generator())
+    assert cuda.log == [*WARMING, "register", "record in None", "set current"]
+    assert len(broken) == 1
 
 
 def state_of(places):

@@ -84,6 +84,30 @@ def test_facts_are_gathered_in_turn(monkeypatch):
     assert "triton" in str(found.triton_missing)
 
 
+@pytest.mark.parametrize("asked", ["auto", "graphed", "triton", "reference"])
+def test_a_net_is_built_only_where_it_matters(asked, monkeypatch):
+    """A stand-in for what needs a device: the rest is the way from a recipe to an engine."""
+    built = []
+
+    def build():
+        built.append(torch.rand(()))
+        return ToyNet()
+
+    monkeypatch.setattr(ToyNet, "to", lambda net, device: net)
+    monkeypatch.setattr(gpu_selection, "gather", lambda net, shape, device, precision: Facts("cuda", broken=precision))
+    forked = torch.random.fork_rng
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: forked(devices=[]))
+    state = torch.get_rng_state()
+    if asked == "triton":
+        with pytest.raises(RecipeError, match="tf32"):
+            gpu_selection.gpu_choice(asked, build, (2, 1, 1), torch.device("cuda"), "tf32")
+    else:
+        choice = gpu_selection.gpu_choice(asked, build, (2, 1, 1), torch.device("cuda"), "tf32")
+        assert choice.engine == ("graphed" if asked == "auto" else asked)
+    assert len(built) == (asked in ("auto", "triton"))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def mlp(*widths):
     layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.LeakyReLU(0.1))]
     return nn.Sequential(*layers, nn.Linear(widths[-1], 1), nn.Flatten(0))
@@ -105,6 +129,11 @@ def test_layers_follow_the_weights():
     with torch.no_grad():
         net[0].weight.mul_(2)
     assert torch.equal(KernelLayers.of(net).tensors()[0], 2 * before)
+    net[1] = nn.LeakyReLU(0.2)
+    assert KernelLayers.of(net).slopes == (0.2,) * 4
+    net[0].register_forward_hook(lambda *arguments: None)
+    with pytest.raises(UnfitError, match="has a hook"):
+        KernelLayers.of(net)
 
 
 def test_an_engine_is_checked_before_it_is_trusted():

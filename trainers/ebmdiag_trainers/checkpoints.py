@@ -82,10 +82,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     values = _load(path)
     needed = {"format", "recipe", "step", "net", "optimizer", "bank", "generators", "last"}
+    if isinstance(values, dict) and values.get("format", FORMAT) != FORMAT:
+        raise CheckpointError(
+            f"{path} has checkpoint format {values['format']}, this ebmdiag reads {FORMAT}; resume with the version "
+            "that wrote it (environment.json names it), or start another run with --out."
+        )
     if not isinstance(values, dict) or not needed <= values.keys():
         raise CheckpointError(f"{path} is not a checkpoint of ebmdiag: it lacks some of {', '.join(sorted(needed))}.")
-    if values["format"] != FORMAT:
-        raise CheckpointError(f"{path} has checkpoint format {values['format']}, this ebmdiag reads {FORMAT}.")
     try:
         recipe, step = json.loads(values["recipe"]), int(values["step"])
     except (ValueError, TypeError, RecursionError) as error:

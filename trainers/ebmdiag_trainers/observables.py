@@ -16,9 +16,11 @@ from ebmdiag.errors import EbmdiagError, RecipeError
 from ebmdiag.rows import finite_or_none
 from ebmdiag.schema import check_column_name
 from ebmdiag_trainers.engines.contract import PathSums
-from ebmdiag_trainers.named import import_named
+from ebmdiag_trainers.named import import_function, number_or_none
 from ebmdiag_trainers.record import Record
 from ebmdiag_trainers.weights import effective_share, log_mean_weight
+
+_ROUNDING = 0.1
 
 ObservableFunction = Callable[[Record], "float | None"]
 
@@ -37,35 +39,52 @@ def virial(record: Record) -> float | None:
     return pull / (sums.tail_steps * record.temperature * record.coordinates)
 
 
+def gradient_power(record: Record) -> float | None:
+    """E‖g'‖² / N over the tail's transitions."""
+    total = _per_transition(record, "tail_next_gradient_squared")
+    return None if total is None else total / (record.temperature**2 * record.coordinates)
+
+
+def curvature(record: Record) -> float | None:
+    """E ΔU / N over the tail's transitions, from z·(g' - g) / ε, which also counts the kinks of a net."""
+    total = _per_transition(record, "tail_noise_gradient")
+    return None if total is None else total / (record.epsilon * record.temperature * record.coordinates)
+
+
 def configurational_temperature(record: Record) -> float | None:
-    """E‖g'‖² / E ΔU, with ΔU from z·(g' - g) / ε, which also counts the kinks of piecewise linear nets."""
-    sums, temperature = record.sums, record.temperature
-    if record.epsilon == 0 or sums.tail_transitions == 0:
+    """E‖g'‖² / E ΔU; None where the Laplacian is not known to a third of itself: such a ratio has no mean."""
+    power, laplacian, noise = gradient_power(record), curvature(record), record.sums.tail_noise_gradient
+    if power is None or laplacian is None or len(noise) < 2:
         return None
-    laplacian = sums.means["tail_noise_gradient"] / (record.epsilon * temperature)
-    gradient_squared = sums.means["tail_next_gradient_squared"] / temperature**2
-    return gradient_squared / laplacian if laplacian != 0 else None
+    known = float(noise.mean()) > 3 * float(noise.std()) / math.sqrt(len(noise))
+    return power / laplacian if known else None
 
 
 def mh_log_ratio(record: Record) -> float | None:
     """Mean Metropolis log-ratio of the tail's transitions."""
-    return _per_transition(record, "tail_log_ratio")
+    return _metropolis(record, "tail_log_ratio")
 
 
 def mh_log_ratio_variance(record: Record) -> float | None:
     """Variance of the log-ratio over chains and the tail's transitions."""
-    mean, square = mh_log_ratio(record), _per_transition(record, "tail_log_ratio_squared")
+    mean, square = mh_log_ratio(record), _metropolis(record, "tail_log_ratio_squared")
     return None if mean is None or square is None else max(square - mean**2, 0.0)
 
 
 def mh_acceptance(record: Record) -> float | None:
     """Mean of min(1, r) over the tail's transitions."""
-    return _per_transition(record, "tail_acceptance")
+    return _metropolis(record, "tail_acceptance")
 
 
 def mh_ratio(record: Record) -> float | None:
     """Mean of r itself: 1 where the chain follows exp(-U)."""
-    return _per_transition(record, "tail_ratio")
+    return _metropolis(record, "tail_ratio")
+
+
+def _metropolis(record: Record, total: str) -> float | None:
+    """None where the rounding of F, which holds the energy's free constant, exceeds a tenth in units of U."""
+    rounding = torch.finfo(record.negatives.dtype).eps * float(record.energy_neg.abs().max()) / record.temperature
+    return None if rounding > _ROUNDING else _per_transition(record, total)
 
 
 def _per_transition(record: Record, total: str) -> float | None:
@@ -182,6 +201,8 @@ def jarzynski_log_z(record: Record) -> float | None:
 
 OBSERVABLES: Mapping[str, ObservableFunction] = {
     "virial": virial,
+    "gradient_power": gradient_power,
+    "curvature": curvature,
     "configurational_temperature": configurational_temperature,
     "mh_log_ratio": mh_log_ratio,
     "mh_log_ratio_variance": mh_log_ratio_variance,
@@ -216,7 +237,7 @@ def observe(record: Record, own: Mapping[str, ObservableFunction]) -> dict[str, 
     found = {name: function(record) for name, function in OBSERVABLES.items()}
     for name, function in own.items():
         try:
-            found[name] = function(record)
+            found[name] = number_or_none(function(record))
         except Exception as error:  # it is the user's code: say whose, and where
             raise EbmdiagError(f"your statistic '{name}' failed at iteration {record.step}: {error!r}.") from error
     return finite_or_none(found)
@@ -234,5 +255,8 @@ def own_observables(names: Iterable[str]) -> dict[str, ObservableFunction]:
         _, colon, attribute = name.partition(":")
         if not colon:
             raise RecipeError(f"[trace] statistics takes 'module:function', but got '{name}'.")
-        found[check_column_name(attribute)] = import_named(name, "[trace] statistic")
+        column = check_column_name(attribute)
+        if column in found:
+            raise RecipeError(f"[trace] statistics: the name '{column}' is taken; rename the function.")
+        found[column] = import_function(name, "[trace] statistic")
     return found

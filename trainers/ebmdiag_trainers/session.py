@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from ebmdiag_trainers.observers import (
     ProgressObserver,
     TraceObserver,
 )
-from ebmdiag_trainers.recipe import Recipe
+from ebmdiag_trainers.recipe import TABLES, Recipe
 from ebmdiag_trainers.training import Algorithm, State, run
 
 PRODUCER = "ebmdiag train"
@@ -162,6 +162,12 @@ def _finish(observers: list[Observer], state: State) -> None:
         observer.finish(state)
 
 
+def _defaults(table: str) -> dict[str, Any]:
+    """Values of the keys that may be left out; ``engine`` was the reference before there was a choice."""
+    known = {item.name: item.default for item in fields(TABLES[table]) if item.default not in (MISSING, None, ())}
+    return known | ({"engine": "reference"} if table == "langevin" else {})
+
+
 def refuse_other_recipe(saved: dict[str, Any], recipe: Recipe, path: Path) -> None:
     """Resume only what was begun; more iterations, or a moved data file, are no other recipe.
 
@@ -173,9 +179,10 @@ def refuse_other_recipe(saved: dict[str, Any], recipe: Recipe, path: Path) -> No
     for table, values in now.items():
         if not isinstance(values, dict):
             continue
-        before = saved.get(table)
+        before = saved.get(table, {})
         if not isinstance(before, dict):
-            raise CheckpointError(f"{path}: its recipe lacks the table [{table}].")
+            raise CheckpointError(f"{path}: its recipe has no table [{table}].")
+        before = {**_defaults(table), **before}  # an older ebmdiag may not have known a key
         for key in sorted({*values, *before}):
             fixed = key == "statistics" if table == "trace" else (table, key) not in _MAY_CHANGE
             if fixed and values.get(key) != before.get(key):

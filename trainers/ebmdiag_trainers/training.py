@@ -31,6 +31,7 @@ from ebmdiag_trainers.probes import Probing
 from ebmdiag_trainers.recipe import Recipe
 from ebmdiag_trainers.record import Aftermath, Record
 from ebmdiag_trainers.starts import Start, draw_start, new_bank
+from ebmdiag_trainers.untouched import copy_buffers, put_back
 from ebmdiag_trainers.updating import step_on
 
 Row = dict[str, float | int | None]
@@ -171,9 +172,10 @@ class Algorithm:
         recipe, step = self.recipe, state.step + 1
         heat = temperature(recipe.langevin.epsilon)
         positives, negatives = sample.positives, sample.chain.end
-        output = output_of(recipe.langevin.engine, state.net)
+        output, drawn = output_of(recipe.langevin.engine, state.net), torch.get_rng_state()
         if isinstance(output, Perceptron):  # rows cannot touch each other: one pass for both
-            energy_pos, energy_neg = output(torch.cat([positives, negatives])).split(len(positives))
+            both = output(torch.cat([positives, negatives]))
+            energy_pos, energy_neg = both[: len(positives)], both[len(positives) :]
         else:
             energy_pos, energy_neg = output(positives), output(negatives)
         row = iteration_row(
@@ -186,7 +188,7 @@ class Algorithm:
         self._refuse_divergence(row)
         log_weights = self._store(state, sample, energy_neg.detach().double() / heat, step)
         loss = (energy_pos.mean() - energy_neg.mean()) / heat
-        update = step_on(loss, state.net, state.optimizer, positives, negatives, heat, output)
+        update = step_on(loss, state.net, state.optimizer, positives, negatives, heat, output, drawn)
         decay_rate(state.optimizer, recipe.optimizer, recipe.langevin.epsilon)
         state.step = step
         record = Record(
@@ -259,12 +261,13 @@ def run(
         DivergenceError: see :meth:`Algorithm.update`; the state is that before the iteration.
     """
     while state.step < algorithm.recipe.training.iterations:
-        generators = state.generator_states()
+        generators, buffers = state.generator_states(), copy_buffers(state.net)
         try:
             with interruptible():
                 sample = algorithm.sample(state)
             info = algorithm.update(state, sample)
         except BaseException:
             state.set_generator_states(generators)
+            put_back(state.net, buffers)
             raise
         yield state, info

@@ -10,16 +10,28 @@ from torch import Tensor, nn
 
 from ebmdiag_trainers.optimizers import learning_rate
 from ebmdiag_trainers.record import Update
+from ebmdiag_trainers.untouched import untouched
 
 
 def mean_energies(
     output: Callable[[Tensor], Tensor], positives: Tensor, negatives: Tensor, temperature: float
 ) -> tuple[float, float]:
-    """Mean U(x⁺) and mean U(x⁻) of a net, or of another way to compute its F, without a graph, in one pass."""
+    """Mean U(x⁺) and mean U(x⁻) of a net, or of another way to compute its F, without a graph."""
     with torch.no_grad():
-        energies = output(torch.cat([positives, negatives])).double() / temperature
-    count = len(positives)
-    return float(energies[:count].mean()), float(energies[count:].mean())
+        return (
+            float(output(positives).double().mean()) / temperature,
+            float(output(negatives).double().mean()) / temperature,
+        )
+
+
+def _again(
+    net: nn.Module, positives: Tensor, negatives: Tensor, temperature: float, drawn: Tensor | None
+) -> tuple[float, float]:
+    """The same passes as before the step, with the same random numbers: only the parameters differ."""
+    with untouched(net):
+        if drawn is not None:
+            torch.set_rng_state(drawn)
+        return mean_energies(net, positives, negatives, temperature)
 
 
 def step_on(
@@ -30,10 +42,12 @@ def step_on(
     negatives: Tensor,
     temperature: float,
     output: Callable[[Tensor], Tensor] | None = None,
+    drawn: Tensor | None = None,
 ) -> Update:
     """Take the step that lowers ``loss`` (this is d, with its graph), and say what it did.
 
-    ``output`` computes the net's F, if there is a faster way than calling it.
+    ``output`` computes the net's F, if there is a faster way than calling it. ``drawn`` is the state of PyTorch's
+    default generator before the energies of ``loss`` were computed: a net with dropout then drops the same again.
     """
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     last = _last_weight(parameters)
@@ -43,7 +57,10 @@ def step_on(
     before = _joined(parameters)
     rate = learning_rate(optimizer)
     optimizer.step()
-    positives_after, negatives_after = mean_energies(output or net, positives, negatives, temperature)
+    if output is None or output is net:
+        positives_after, negatives_after = _again(net, positives, negatives, temperature, drawn)
+    else:
+        positives_after, negatives_after = mean_energies(output, positives, negatives, temperature)
     after = _joined(parameters)
     return Update(
         predicted_drop=-_inner(gradient, after - before),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -81,6 +82,28 @@ def _why_no_triton_engine(facts: Facts) -> str | None:
 
 def _cannot(asked: str, reason: str) -> RecipeError:
     return RecipeError(f"[langevin] engine = '{asked}' cannot run here: {reason}. Set it to '{AUTO}' or '{REFERENCE}'.")
+
+
+def gpu_choice(
+    asked: str, build: Callable[[], nn.Module], shape: tuple[int, ...], device: torch.device, precision: str = "float32"
+) -> Choice:
+    """:func:`choose_gpu_engine` on facts that are gathered if they matter; no random generator is left changed.
+
+    Args:
+        asked: the recipe's engine.
+        build: makes the run's net.
+        shape: one state.
+        device: the run's.
+        precision: the recipe's.
+
+    Raises:
+        RecipeError: the engine that was asked for by name cannot run here.
+    """
+    facts = Facts(device.type)
+    if device.type == "cuda" and asked in (AUTO, TRITON):
+        with torch.random.fork_rng(devices=[device]):
+            facts = gather(build().to(device), shape, device, precision)
+    return choose_gpu_engine(asked, facts)
 
 
 def gather(net: nn.Module, shape: tuple[int, ...], device: torch.device, precision: str = "float32") -> Facts:

@@ -16,12 +16,14 @@ holds: no synchronization). So its state after a call depends on nothing but the
 warming up leave no mark, and, the draws being those of the reference engine, so should the noise be.
 
 A recorded kernel reads the addresses that it was recorded with. Parameters that an optimizer changes in place are
-seen; where an address, a shape or a switch differs, new graphs are recorded. A net that replaces a plain tensor
-attribute, or decides something in Python from step to step, cannot be noticed; run such a net on ``reference``.
+seen; where an address, a part of the net, a shape or a switch differs, new graphs are recorded. What the net keeps
+in plain attributes and changes, and what it decides in Python from call to call, is not noticed; run such a net on
+``reference``.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -212,6 +214,7 @@ class Key:
     dtype: torch.dtype
     device: torch.device
     settings: Settings
+    parts: tuple[nn.Module, ...]
     training: tuple[bool, ...]
     addresses: tuple[tuple[Any, ...], ...]
 
@@ -223,6 +226,7 @@ class Key:
             start.dtype,
             start.device,
             settings,
+            tuple(net.modules())[1:],  # not the net itself, which would never be forgotten then
             tuple(module.training for module in net.modules()),
             tuple((t.data_ptr(), tuple(t.shape), t.stride(), t.dtype) for t in _tensors(net)),
         )
@@ -453,7 +457,9 @@ class CudaGraphs:
 @contextmanager
 def _no_synchronization() -> Iterator[None]:
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch says once that the mode does not see every synchronization
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     except RuntimeError as error:  # the same step ran before: only a synchronization is new

@@ -16,7 +16,8 @@ MOST_FEATURES = 64
 """Features of a layer, at most: beyond this the weights no longer fit beside each other on the chip."""
 MOST_HIDDEN = 4
 
-_KNOWN: WeakKeyDictionary[nn.Module, Perceptron] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[nn.Module, tuple[Perceptron, list[nn.Module]]] = WeakKeyDictionary()
+"""What was read before, and the parts that the net had then."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,11 @@ class KernelLayers:
             UnfitError: the net is not a perceptron of the kernel's size; the message says why.
         """
         _refuse_changed_parts(net)
-        if net not in _KNOWN:
-            _KNOWN[net] = _read(net)
-        layers, widest = cls(_KNOWN[net]), max(_KNOWN[net].widths)
+        parts = list(net.modules())[1:]  # not the net itself, which would never be forgotten then
+        if net not in _KNOWN or _KNOWN[net][1] != parts:
+            _KNOWN[net] = _read(net), parts
+        layers = cls(_KNOWN[net][0])
+        widest = max(layers.perceptron.widths)
         if layers.hidden > MOST_HIDDEN:
             raise UnfitError(f"it has {layers.hidden} hidden layers, more than {MOST_HIDDEN}")
         if widest > MOST_FEATURES:

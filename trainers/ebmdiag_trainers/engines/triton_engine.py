@@ -60,31 +60,32 @@ def run_triton(
     end = torch.empty_like(states)
     table = torch.empty(len(SUMS), chains, dtype=torch.float64, device=states.device)
     block = block or block_of(chains, states.device)
-    langevin[(-(-chains // block),)](
-        states,
-        end,
-        table,
-        states if noise is None else noise.detach().to(torch.float32).flatten(2).contiguous(),
-        _seed(states.device, generator if noise is None else None),
-        torch.full((1,), 1 / temperature(epsilon), dtype=torch.float64, device=states.device),
-        *layers.tensors(),
-        *layers.slopes,
-        chains,
-        coordinates,
-        *layers.widths,
-        steps,
-        steps // 2,
-        epsilon,
-        HIDDEN=layers.hidden,
-        D=padded(coordinates),
-        **{f"W{i}": padded(width) for i, width in enumerate(layers.widths, 1)},
-        BLOCK=block,
-        GIVEN=noise is not None,
-        NOISY=epsilon > 0,
-        PRECISION=precision,
-        INTERPRETED=INTERPRETED,
-        num_warps=_WARPS,
-    )
+    with torch.cuda.device_of(states):  # type: ignore[no-untyped-call]  # Triton launches on the current device
+        langevin[(-(-chains // block),)](
+            states,
+            end,
+            table,
+            states if noise is None else noise.detach().to(torch.float32).flatten(2).contiguous(),
+            _seed(states.device, generator if noise is None else None),
+            torch.full((1,), 1 / temperature(epsilon), dtype=torch.float64, device=states.device),
+            *layers.tensors(),
+            *layers.slopes,
+            chains,
+            coordinates,
+            *layers.widths,
+            steps,
+            steps // 2,
+            epsilon,
+            HIDDEN=layers.hidden,
+            D=padded(coordinates),
+            **{f"W{i}": padded(width) for i, width in enumerate(layers.widths, 1)},
+            BLOCK=block,
+            GIVEN=noise is not None,
+            NOISY=epsilon > 0,
+            PRECISION=precision,
+            INTERPRETED=INTERPRETED,
+            num_warps=_WARPS,
+        )
     return Chain(end.reshape(start.shape), _path_sums(table, steps, closed))
 
 

@@ -8,7 +8,7 @@ without, to the last bit, and resumes as exactly.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,13 +20,14 @@ from ebmdiag.names import nearest
 from ebmdiag.rows import finite_or_none, temperature
 from ebmdiag.schema import check_column_name
 from ebmdiag_trainers.engines import Engine
-from ebmdiag_trainers.named import import_named
+from ebmdiag_trainers.named import import_function, number_or_none
 from ebmdiag_trainers.probes.data_fit import data_fit
 from ebmdiag_trainers.probes.depth import depth_scan
 from ebmdiag_trainers.probes.discrepancy import kernel_stein
 from ebmdiag_trainers.probes.memory import contraction, nested
 from ebmdiag_trainers.probes.moment import Moment, ProbeFunction
 from ebmdiag_trainers.recipe import Recipe
+from ebmdiag_trainers.untouched import untouched
 
 PROBES: Mapping[str, ProbeFunction] = {
     "data_fit": data_fit,
@@ -38,7 +39,7 @@ PROBES: Mapping[str, ProbeFunction] = {
 WEIGHTS = "jarzynski"
 """Not a function of a moment: the bank carries weights all along, and every iteration logs them."""
 
-__all__ = ["PROBES", "WEIGHTS", "Moment", "Probing"]
+__all__ = ["PROBES", "WEIGHTS", "Moment", "Probing", "measure"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Probing:
         """The probes that the recipe asks for.
 
         Raises:
-            RecipeError: an unknown probe, one that this run does not allow, or probes that would never run.
+            RecipeError: an unknown probe, one that this run does not allow, a name that is taken, or every = 0.
             EbmdiagError: a probe of the user's own cannot be imported.
         """
         settings, asked = recipe.probe, recipe.probe.statistics
@@ -71,7 +72,11 @@ class Probing:
         if not asked:
             return cls(PROBES, weighted=_weighable(recipe))
         functions = {name: PROBES[name] for name in asked if name in PROBES}
-        own = dict(_own(name) for name in asked if name not in (*PROBES, WEIGHTS))
+        own: dict[str, ProbeFunction] = {}
+        for column, function in (_own(name) for name in asked if name not in (*PROBES, WEIGHTS)):
+            if column in (*own, *PROBES, WEIGHTS):
+                raise RecipeError(f"[probe] statistics: the name '{column}' is taken; rename the function.")
+            own[column] = function
         if WEIGHTS in asked and not _weighable(recipe):
             raise RecipeError(
                 "[probe] statistics: jarzynski needs chains from a known start that is positive everywhere: "
@@ -101,37 +106,44 @@ class Probing:
         """
         if not recipe.probe.every or step % recipe.probe.every:
             return {}
-        positives, starts, negatives = (tensor[: recipe.probe.chains] for tensor in batch)
+        positives, starts, negatives = (tensor[: recipe.probe.chains].clone() for tensor in batch)
         found: dict[str, float | None] = {}
-        with torch.random.fork_rng(devices=[]):  # a net with dropout must not shift the training's numbers
-            for name, function in self.functions.items():
-                seeds = np.random.SeedSequence([recipe.training.seed, step, zlib.crc32(name.encode())])
-                moment = Moment(
-                    net=net,
-                    engine=engine,
-                    epsilon=recipe.langevin.epsilon,
-                    temperature=temperature(recipe.langevin.epsilon),
-                    steps=recipe.langevin.steps,
-                    positives=positives,
-                    starts=starts,
-                    negatives=negatives,
-                    generator=torch.Generator(starts.device).manual_seed(
-                        int(seeds.generate_state(1, np.uint64)[0] >> 1)
-                    ),
-                    rng=np.random.default_rng(seeds),
-                    settings=recipe.probe,
-                )
-                found |= _run(name, function, moment, step, name in self.own)
-        return finite_or_none(found)
+        for name, function in self.functions.items():
+            seeds = np.random.SeedSequence([recipe.training.seed, step, zlib.crc32(name.encode())])
+            seed = int(seeds.generate_state(1, np.uint64)[0] >> 1)
+            moment = Moment(
+                net=net,
+                engine=engine,
+                epsilon=recipe.langevin.epsilon,
+                temperature=temperature(recipe.langevin.epsilon),
+                steps=recipe.langevin.steps,
+                positives=positives.clone() if name in self.own else positives,
+                starts=starts.clone() if name in self.own else starts,
+                negatives=negatives.clone() if name in self.own else negatives,
+                generator=torch.Generator(starts.device).manual_seed(seed),
+                rng=np.random.default_rng(seeds),
+                settings=recipe.probe,
+            )
+            try:
+                found |= measure(moment, [function])
+            except Exception as error:
+                if name not in self.own:
+                    raise
+                # it is the user's code: say whose, and where
+                raise EbmdiagError(f"your probe '{name}' failed at iteration {step}: {error!r}.") from error
+        return found
 
 
-def _run(name: str, function: ProbeFunction, moment: Moment, step: int, own: bool) -> Mapping[str, float | None]:
-    if not own:
-        return function(moment)
-    try:
-        return function(moment)
-    except Exception as error:  # it is the user's code: say whose, and where
-        raise EbmdiagError(f"your probe '{name}' failed at iteration {step}: {error!r}.") from error
+def measure(moment: Moment, probes: Iterable[ProbeFunction] = ()) -> dict[str, float | None]:
+    """Columns of these probes, of all if none are given; None where undefined, so that a trace takes them.
+
+    The net is left as it was: buffers, modes, gradients, and PyTorch's default generators.
+    """
+    found: dict[str, float | None] = {}
+    with untouched(moment.net), np.errstate(all="ignore"):
+        for probe in probes or PROBES.values():
+            found |= probe(moment)
+    return finite_or_none(found)
 
 
 def _weighable(recipe: Recipe) -> bool:
@@ -149,5 +161,5 @@ def _own(name: str) -> tuple[str, ProbeFunction]:
             "or your own as module:function."
         )
     column = check_column_name(attribute)
-    function: Callable[[Moment], float | None] = import_named(name, "[probe] statistic")
-    return column, lambda moment: {column: function(moment)}
+    function: Callable[[Moment], float | None] = import_function(name, "[probe] statistic")
+    return column, lambda moment: {column: number_or_none(function(moment))}

@@ -12,7 +12,7 @@ from ebmdiag_trainers.probes.moment import Moment
 
 def kernel_stein(moment: Moment) -> dict[str, float | None]:
     """KSD² and its p-value, of x⁻ and of x⁺; the kernel's width is kernel_scale √N."""
-    if len(moment.negatives) < 2:
+    if min(len(moment.negatives), len(moment.positives)) < 2:
         return dict.fromkeys(("ksd", "ksd_p", "ksd_data", "ksd_data_p"))
     negatives, positives = _of(moment, moment.negatives), _of(moment, moment.positives)
     return {

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ebmdiag.errors import UsageError
 from ebmdiag.rows import temperature
 from ebmdiag_trainers.engines import Engine
 from ebmdiag_trainers.engines.reference import run_reference
@@ -59,15 +60,20 @@ class Moment:
 
         Args:
             net: maps (B, *shape) to F, (B,); U = F / (ε²/2).
-            positives, starts: as many of the one as of the other, shape (m, *shape).
+            positives, starts: shape (n, *shape) and (m, *shape).
             epsilon: ε of the Langevin steps, above 0.
             steps: L.
             seed: all random numbers follow from it.
             settings: what a recipe's [probe] would say.
 
         Raises:
-            UsageError: ε is not a positive number.
+            UsageError: ε is not above 0, no step, or no states.
         """
+        if not epsilon > 0 or steps < 1 or not len(positives) or not len(starts):
+            raise UsageError(
+                f"a moment needs epsilon above 0, at least 1 step, positives and starts, but got epsilon = {epsilon}, "
+                f"{steps} steps, {len(positives)} positives and {len(starts)} starts."
+            )
         generator = torch.Generator(starts.device).manual_seed(seed)
         return cls(
             net=net,

@@ -189,6 +189,21 @@ def test_a_wrong_block_is_caught(monkeypatch):
         check_agreement(NonlocalNet(), SHAPE)
 
 
+def test_what_is_not_a_number_is_caught(monkeypatch):
+    real = image_nets.WrittenVanilla.__call__
+    for place in (0, 1):
+
+        def spoilt(self, x, place=place):
+            pair = list(real(self, x))
+            pair[place] = pair[place] * float("nan")
+            return tuple(pair)
+
+        monkeypatch.setattr(image_nets.WrittenVanilla, "__call__", spoilt)
+        torch.manual_seed(0)
+        with pytest.raises(UnfitError, match="energies and gradients differ"):
+            check_agreement(VanillaNet(), SHAPE)
+
+
 class Negative(VanillaNet):
     """Another forward, by the same layers."""
 

@@ -48,8 +48,9 @@ def main() -> None:
         print(f"ε = {epsilon}: done", file=sys.stderr)
     beyond = sum(abs(error) > 2 for error in errors)
     parts.append(
-        f"Of {len(errors)} cells, {beyond} lie beyond 2 standard errors (chance: about {0.0525 * len(errors):.0f}), "
-        f"the farthest at {max(errors, key=abs):+.1f}.\n"
+        f"Of {len(errors)} cells, {beyond} lie beyond 2 standard errors (chance: about {0.0525 * len(errors):.0f} if "
+        "they were independent; those of one setting share their chains, so they come in groups), the farthest at "
+        f"{max(errors, key=abs):+.1f}.\n"
     )
     parts.append(f"## Planted faults\n\n{_faults()}\n")
     PAGE.write_text("\n".join(parts), encoding="utf-8")

@@ -164,7 +164,7 @@ def test_unknown_engine_and_no_steps():
         run(STATIONARY, steps=0)
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "fused"])  # it takes perceptrons only
+@pytest.mark.parametrize("engine", ["reference", "image"])  # the others take perceptrons or GPUs only
 def test_a_closed_path_weighs_all_its_steps_and_changes_nothing_else(engine):
     """On a quadratic energy the log-ratios telescope: their sum is eps^2/8 (|g_0|^2 - |g_L|^2)."""
     net = GaussianEnergy(PRECISIONS, EPSILON)

@@ -11,7 +11,7 @@ from torch import nn
 from ebmdiag.errors import RecipeError
 from ebmdiag_trainers.engines import gpu_selection
 from ebmdiag_trainers.engines.agreement import check_on_device
-from ebmdiag_trainers.engines.gpu_selection import Choice, Facts, choose_gpu_engine, gather
+from ebmdiag_trainers.engines.gpu_selection import Choice, Facts, choose_gpu_engine, confirmed, gather
 from ebmdiag_trainers.engines.kernel_layers import KernelLayers
 from ebmdiag_trainers.engines.perceptron import UnfitError
 from ebmdiag_trainers.engines.reference import run_reference
@@ -51,6 +51,16 @@ def test_a_small_perceptron_that_misses_triton_is_told(facts, words):
     assert choice.note is not None
     assert words in choice.note
     assert "\n" not in choice.note
+
+
+def test_an_engine_that_computes_something_else_is_not_taken():
+    def disagree():
+        raise UnfitError("what it computes is not what its layers say")
+
+    assert confirmed(Choice("graphed"), lambda: None) == Choice("graphed")
+    refused = confirmed(Choice("graphed"), disagree)
+    assert refused.engine == "reference"
+    assert "not what its layers say; 'reference' is." in refused.note
 
 
 @pytest.mark.parametrize(
@@ -97,6 +107,8 @@ def test_a_net_is_built_only_where_it_matters(asked, monkeypatch):
     monkeypatch.setattr(gpu_selection, "gather", lambda net, shape, device, precision: Facts("cuda", broken=precision))
     forked = torch.random.fork_rng
     monkeypatch.setattr(torch.random, "fork_rng", lambda devices: forked(devices=[]))
+    checked = []
+    monkeypatch.setattr(gpu_selection, "check_on_device", lambda engine, net, shape, device: checked.append(shape))
     state = torch.get_rng_state()
     if asked == "triton":
         with pytest.raises(RecipeError, match="tf32"):
@@ -104,7 +116,8 @@ def test_a_net_is_built_only_where_it_matters(asked, monkeypatch):
     else:
         choice = gpu_selection.gpu_choice(asked, build, (2, 1, 1), torch.device("cuda"), "tf32")
         assert choice.engine == ("graphed" if asked == "auto" else asked)
-    assert len(built) == (asked in ("auto", "triton"))
+    assert len(checked) == (asked == "auto")  # nobody asked for the graphed engine: it has to prove itself
+    assert len(built) == {"auto": 2, "triton": 1}.get(asked, 0)
     assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -9,12 +9,13 @@ from importlib.metadata import version
 import torch
 
 from ebmdiag.errors import UsageError
+from ebmdiag_trainers.engines.precision import forbid_tf32
 
 _WORTH_TWO_THREADS = 1000
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto``: a GPU if there is one.
+    """``auto``: a GPU if there is one. On a GPU, TF32 is switched off.
 
     Raises:
         UsageError: cuda is asked for and absent.
@@ -23,6 +24,8 @@ def choose_device(name: str) -> torch.device:
         raise UsageError("--device cuda: PyTorch sees no CUDA device here; use --device cpu or auto.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        forbid_tf32()  # float32 means float32; langevin.precision = "tf32" asks for it inside the chains
     return torch.device(name)
 
 

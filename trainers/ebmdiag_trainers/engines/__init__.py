@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ebmdiag.errors import RecipeError
 from ebmdiag.names import nearest
 from ebmdiag_trainers.engines.contract import Chain, Engine, PathSums
+from ebmdiag_trainers.engines.graphed import run_graphed
 from ebmdiag_trainers.engines.image import run_image
 from ebmdiag_trainers.engines.perceptron import perceptron_of
 from ebmdiag_trainers.engines.reference import run_reference
@@ -31,9 +32,32 @@ def _run_fused(
     return run_fused(net, start, steps, epsilon, generator, noise, closed)
 
 
+def _run_triton(
+    net: nn.Module,
+    start: Tensor,
+    steps: int,
+    epsilon: float,
+    generator: torch.Generator,
+    noise: Tensor | None = None,
+    closed: bool = False,
+    *,
+    precision: str = "float32",
+) -> Chain:
+    """The Triton engine; Triton is imported when it is first used."""
+    from ebmdiag_trainers.engines.triton_engine import run_triton
+
+    return run_triton(net, start, steps, epsilon, generator, noise, closed, precision=precision)
+
+
 AUTO = "auto"
-ENGINES: Mapping[str, Engine] = {"reference": run_reference, "fused": _run_fused, "image": run_image}
-ROUNDING: Mapping[str, Callable[..., Chain]] = {"image": run_image}
+ENGINES: Mapping[str, Engine] = {
+    "reference": run_reference,
+    "fused": _run_fused,
+    "image": run_image,
+    "graphed": run_graphed,
+    "triton": _run_triton,
+}
+ROUNDING: Mapping[str, Callable[..., Chain]] = {"image": run_image, "graphed": run_graphed, "triton": _run_triton}
 """Engines that take a ``precision``."""
 
 __all__ = ["AUTO", "ENGINES", "ROUNDING", "Chain", "Engine", "PathSums", "choose_engine", "output_of"]

@@ -103,7 +103,23 @@ def gpu_choice(
     if device.type == "cuda" and asked in (AUTO, TRITON):
         with torch.random.fork_rng(devices=[device]):
             facts = gather(build().to(device), shape, device, precision)
-    return choose_gpu_engine(asked, facts)
+    choice = choose_gpu_engine(asked, facts)
+    if asked != AUTO or choice.engine != GRAPHED:
+        return choice
+    with torch.random.fork_rng(devices=[device]):
+        return confirmed(choice, lambda: check_on_device(gpu_engine(GRAPHED), build().to(device), shape, device))
+
+
+def confirmed(choice: Choice, check: Callable[[], None]) -> Choice:
+    """The same choice if the check passes; else the reference engine, with a sentence.
+
+    ``check`` raises UnfitError where the engine and the reference do not agree.
+    """
+    try:
+        check()
+    except UnfitError as error:
+        return Choice(REFERENCE, f"ebmdiag: the engine '{choice.engine}' is not taken here: {error}; 'reference' is.")
+    return choice
 
 
 def gather(net: nn.Module, shape: tuple[int, ...], device: torch.device, precision: str = "float32") -> Facts:

@@ -40,6 +40,12 @@ def switches() -> Switches:
     return tuple((holder, "allow_tf32", False, True) for holder in (products, convolutions))
 
 
+def forbid_tf32(places: Switches | None = None) -> None:
+    """Switch TF32 off for good: by default PyTorch lets convolutions round to it, without being asked."""
+    for holder, name, off, _ in switches() if places is None else places:
+        setattr(holder, name, off)
+
+
 @contextmanager
 def tf32(allowed: bool, places: Switches | None = None) -> Iterator[None]:
     """TF32 switched on or off, and put back afterwards to what it was. A captured graph keeps what held then."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import click
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from ebmdiag.errors import RecipeError
 from ebmdiag_trainers.engines import AUTO, choose_engine
+from ebmdiag_trainers.engines.gpu_selection import GPU_ENGINES, gpu_choice
 from ebmdiag_trainers.engines.image import LEAST_COORDINATES, check_agreement
 from ebmdiag_trainers.engines.perceptron import UnfitError, perceptron_of
 from ebmdiag_trainers.nets import build_net
@@ -31,6 +33,12 @@ def with_engine(recipe: Recipe, shape: tuple[int, ...], device: torch.device) ->
     if name != AUTO:
         choose_engine(name)
     _refuse_precision(precision, device)
+    if name in GPU_ENGINES or (name == AUTO and device.type == "cuda"):
+        build = partial(build_net, recipe.net.factory, recipe.net.arguments, shape)
+        choice = gpu_choice(name, build, shape, device, precision)
+        if choice.note:
+            click.echo(choice.note, err=True)
+        return replace(recipe, langevin=replace(recipe.langevin, engine=choice.engine))
     if name == _FUSED or (name == AUTO and precision == "float32"):
         reason = _why_not_fused(recipe, shape, device, aloud=name == AUTO)
         if reason and name == _FUSED:

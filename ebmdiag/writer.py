@@ -32,6 +32,7 @@ from ebmdiag.statistics import BY_COLUMN
 from ebmdiag.trace import part_paths, read_piece, read_trace, rows_after
 
 _COMPACT_AT_PARTS = 200
+_REQUIRED = tuple(name for name, statistic in BY_COLUMN.items() if statistic.required)
 _ROW_GROUP = 50_000
 _LOCK_PATIENCE_S = 1.0  # a reader asks for the lock for an instant to see whether the run is alive
 
@@ -80,6 +81,7 @@ class TraceWriter:
         self.run = RunFolder.of(path)
         self.metadata = metadata.with_state("running")
         self._schema = trace_schema(self.metadata, extra)
+        self._names = frozenset(self._schema.names)  # the schema makes a new list whenever it is asked
         self._flush_rows = flush_rows
         self._flush_seconds = flush_seconds
         self._rows: list[dict[str, Any]] = []
@@ -176,7 +178,7 @@ class TraceWriter:
         """The row in plain floats: what Arrow refuses later would cost the rows beside it."""
         checked: dict[str, float | None] = {}
         for name, value in row.items():
-            if name not in self._schema.names:
+            if name not in self._names:
                 raise TraceError(
                     f"{self.path}: unknown column '{name}'{nearest(name, self._schema.names)} "
                     "Name your own columns when you open the writer: extra=[…]."
@@ -193,8 +195,8 @@ class TraceWriter:
             if not math.isfinite(number):
                 self._diverge(name, number, step)
             checked[name] = number
-        for name, statistic in BY_COLUMN.items():
-            if statistic.required and row.get(name) is None:
+        for name in _REQUIRED:
+            if row.get(name) is None:
                 raise TraceError(f"{self.path}: the row of step {step} has no '{name}', which every row needs.")
         return checked
 

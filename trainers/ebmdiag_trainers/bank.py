@@ -45,10 +45,11 @@ class Bank:
 
     def use(self, step: int) -> BankUse:
         """How the bank has been used up to iteration ``step``."""
+        size = len(self)
         return BankUse(
-            mean_age=float((step - self.last_used).double().mean()),
-            mean_visits=float(self.visits.double().mean()),
-            unvisited=float((self.visits == 0).double().mean()),
+            mean_age=step - int(self.last_used.sum()) / size,
+            mean_visits=int(self.visits.sum()) / size,
+            unvisited=1 - int(self.visits.count_nonzero()) / size,
         )
 
     def tensors(self) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed ## train rings for a minute and write a report
 	@mkdir -p $(DEMO)
-	cd $(DEMO) && $(BIN)/ebmdiag train rings --force --steps 400 --set langevin.steps=50 --set trace.samples_every=100
+	cd $(DEMO) && $(BIN)/ebmdiag train rings --force --steps 2000 --set trace.samples_every=500
 	cd $(DEMO) && $(BIN)/ebmdiag acf runs/sec4_1.parquet
 	cd $(DEMO) && $(BIN)/ebmdiag report runs/sec4_1.parquet -o report.html --force
 	@echo "Open $(CURDIR)/$(DEMO)/report.html"
@@ -42,9 +42,11 @@ lint: $(VENV)/installed ## style, and the rule of imports
 types: $(VENV)/installed ## mypy, strict
 	$(BIN)/mypy
 
-bench: $(VENV)/installed ## time the engines and the statistics, some minutes
+bench: $(VENV)/installed ## time engines, statistics, image nets and analyses, five minutes
 	cd benchmarks && $(BIN)/python engines.py
 	cd benchmarks && $(BIN)/python overhead.py
+	cd benchmarks && $(BIN)/python images.py
+	cd benchmarks && $(BIN)/python analyses.py
 
 clean: ## remove what was built here
 	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

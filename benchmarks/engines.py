@@ -29,6 +29,7 @@ from ebmdiag_trainers.data import load_dataset
 from ebmdiag_trainers.engines.contract import Chain
 from ebmdiag_trainers.engines.fused import run_blocks
 from ebmdiag_trainers.engines.reference import run_reference
+from ebmdiag_trainers.nets import ToyNet
 from ebmdiag_trainers.recipe import load_recipe
 from ebmdiag_trainers.training import Algorithm, iterate
 
@@ -154,6 +155,27 @@ def time_steps(repetitions: int, clock: Callable[[], float]) -> None:
     print(table(head, [[name, *(column[i] for column in columns)] for i, name in enumerate(seconds)]))
 
 
+def time_widths(repetitions: int, clock: Callable[[], float]) -> None:
+    """Print the fused engine's cost against the width of the net, and its share of the rate of matrix products."""
+    rows, size = [], 512
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    for width in (8, 16, 32, 64):
+        net = ToyNet(width=width)
+        start, generator = torch.randn(BATCH, 2, 1, 1), torch.Generator().manual_seed(1)
+        weights = sum(parameter.numel() for parameter in net.parameters() if parameter.ndim > 1)
+        chain = partial(run_blocks, net, start, STEPS, EPSILON, generator, threads=1)
+        cases = {"chain": on_threads(1, chain), "product": on_threads(1, partial(torch.mm, a, b))}
+        seconds = interleaved(cases, repetitions, clock)
+        rate = 2 * size**3 / np.median(seconds["product"])
+        needed = 4 * weights * BATCH / rate  # forward and backward, a multiplication and an addition each
+        step = seconds["chain"] / STEPS
+        rows.append(
+            [str(width), f"{weights:,}", spread(step, 1e-6), spread(100 * needed / step), f"{rate / 1e9:.0f}e9"]
+        )
+    head = ["ToyNet's width", "weights", "µs a step, 1 thread", "% of the rate of products", "that rate, 1/s"]
+    print(table(head, rows))
+
+
 def load_net() -> nn.Module:
     """The rings' net with the weights that its seed gives."""
     recipe = load_recipe("rings")
@@ -193,7 +215,7 @@ def time_iterations(repetitions: int, clock: Callable[[], float], folder: Path) 
 
 
 def main() -> None:
-    """Print both tables, of one run."""
+    """Print the tables, of one run."""
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     clock = time.process_time if "cpu" in sys.argv[2:] else time.perf_counter
     print(f"{clock.__name__}; {machine()}; medians (least to greatest) of interleaved repetitions\n")
@@ -201,6 +223,8 @@ def main() -> None:
         time_iterations(repetitions, clock, Path(folder))
     print()
     time_steps(repetitions, clock)
+    print()
+    time_widths(repetitions, clock)
 
 
 if __name__ == "__main__":

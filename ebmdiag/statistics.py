@@ -220,8 +220,8 @@ STATISTICS: tuple[Statistic, ...] = (
         "T",
         "gradient_power / curvature; absent where the curvature is not known to a third of itself",
         "1 as ε → 0; Σλ/(1-ε²λ/4) / Σλ for a Gaussian of precisions λ; up to the noise of a ratio",
-        "Away from 1 the step is too large, or the chains are hotter or colder than the model. Noise of a wrong size "
-        "cancels here; the virial sees it.",
+        "Away from 1 the step is too large, or the chains are hotter or colder than the model. At 2 a Gaussian's "
+        "learning turns unstable. Noise of a wrong size cancels here; the virial sees it.",
         "none",
         "Butler et al. 1998, J. Chem. Phys. 109:6519; Laplacian by Stein's lemma on the Langevin noise",
     ),

@@ -206,7 +206,8 @@ _MEANING = {
     ),
     "configurational_temperature": (
         "the Langevin step is too large for this energy, or the chains are not settled",
-        "Where the virial is near 1, lower langevin.epsilon; else see to the virial first.",
+        "Where the virial is near 1, lower langevin.epsilon (from 2 on a Gaussian's learning runs away); else see to "
+        "the virial first.",
     ),
 }
 

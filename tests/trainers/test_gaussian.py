@@ -6,6 +6,7 @@ import torch
 from gaussian_runs import BATCH, EPSILON, LEARNED, STEPS, autocorrelation, column, learn, rate_for
 from scipy.optimize import brentq
 
+from ebmdiag.errors import DivergenceError
 from ebmdiag_trainers.energies import LaplaceEnergy, MixtureEnergy
 
 # --- the feedback loop, chains that start afresh and mix within one iteration -------------------------------------
@@ -104,3 +105,19 @@ def test_analytic_energies():
     mixture = MixtureEnergy([[0.0, 0.0], [1.0, 1.0]], sigma=0.5)
     expected = [-np.log(np.mean([np.exp(-2 * ((p - m) ** 2).sum()) for m in ([0, 0], [1, 1])])) for p in x.numpy()]
     assert mixture(x).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+# --- the fold: a step too large for the data ----------------------------------------------------------------------
+
+
+def test_a_step_longer_than_the_data_are_wide_cannot_be_learned():
+    """λ (1 - ε²λ/4) = λ_data has no solution beyond λ_data = 1/ε²: the temperature passes 2, and learning runs away."""
+    limit = 1 / EPSILON**2
+    rows, learned = learn(0.9 * limit, 400, epsilon=EPSILON, steps=20, rate=1.0, first=2.0, batch=200)
+    expected = (1 - np.sqrt(1 - 0.9)) * 2 / EPSILON**2
+    assert learned.mean() == pytest.approx(expected, rel=0.05)
+    heat = np.mean([row["configurational_temperature"] for row in rows[-100:]])
+    assert heat == pytest.approx(1 / (1 - EPSILON**2 * expected / 4), rel=0.05)
+    assert heat < 2
+    with pytest.raises(DivergenceError):
+        learn(1.2 * limit, 4000, epsilon=EPSILON, steps=20, rate=1.0, first=2.0, batch=200)

@@ -95,9 +95,7 @@ class Langevin:
     scale: float = _value(1.0, _POSITIVE, "of the starting noise: uniform on [-scale, scale], or Normal(0, scale^2)")
     bank: int = _value(0, _NOT_NEGATIVE, "persistent chains; 0: one for each item of the data")
     bank_start: str = _value("uniform", _one_of("uniform", "gaussian"), "noise that the bank is filled with at first")
-    engine: str = _value(
-        "auto", _FILLED, "auto (the fastest), reference, fused, image, graphed or triton"
-    )
+    engine: str = _value("auto", _FILLED, "auto (the fastest), reference, fused, image, graphed or triton")
     precision: str = _value(
         "float32", _one_of("float32", "bfloat16", "tf32"), "inside the net, during the chain; tf32 on GPUs only"
     )

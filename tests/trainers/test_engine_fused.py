@@ -17,7 +17,7 @@ from ebmdiag import read_trace
 from ebmdiag.cli.main import call
 from ebmdiag.errors import RecipeError
 from ebmdiag_trainers.engines import fused, output_of
-from ebmdiag_trainers.engines.contract import PathSums
+from ebmdiag_trainers.engines.contract import SUMS
 from ebmdiag_trainers.engines.fused import available_threads, check_agreement, run_blocks, run_fused
 from ebmdiag_trainers.engines.perceptron import UnfitError, perceptron_of
 from ebmdiag_trainers.engines.reference import run_reference
@@ -27,7 +27,6 @@ from ebmdiag_trainers.recipe import load_recipe
 
 EPSILON = 0.125
 CPU = torch.device("cpu")
-SUMS = [field.name for field in dataclasses.fields(PathSums) if field.type != "int"]
 
 
 def generator(seed):

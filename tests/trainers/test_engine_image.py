@@ -13,7 +13,7 @@ from ebmdiag import read_trace
 from ebmdiag.cli.main import call
 from ebmdiag.errors import RecipeError
 from ebmdiag_trainers.engines import image, image_nets
-from ebmdiag_trainers.engines.contract import PathSums
+from ebmdiag_trainers.engines.contract import SUMS
 from ebmdiag_trainers.engines.image import check_agreement, compare, part_bounds, run_image
 from ebmdiag_trainers.engines.image_nets import written_out
 from ebmdiag_trainers.engines.perceptron import UnfitError
@@ -25,7 +25,6 @@ from ebmdiag_trainers.recipe import load_recipe
 
 EPSILON, CHAINS, SHAPE = 0.3, 9, (3, 32, 32)
 CPU = torch.device("cpu")
-SUMS = [field.name for field in dataclasses.fields(PathSums) if field.type != "int"]
 
 
 def generator(seed):

@@ -36,20 +36,20 @@ def check_on_device(engine: Engine, net: nn.Module, shape: tuple[int, ...], devi
 
 
 def _first_energies_agree(found: Chain, expected: Chain) -> bool:
-    return bool(_agreeing(found.sums.first_energy, expected.sums.first_energy).all())
+    return bool(agreeing(found.sums.first_energy, expected.sums.first_energy).all())
 
 
 def _paths_agree(found: Chain, expected: Chain) -> Tensor:
     a, b = found.sums, expected.sums
     return (
-        _agreeing(found.end, expected.end)
-        & _agreeing(a.gradient_norm, b.gradient_norm)
-        & _agreeing(a.tail_position_gradient, b.tail_position_gradient)
-        & _agreeing(a.tail_next_gradient_squared, b.tail_next_gradient_squared)
+        agreeing(found.end, expected.end)
+        & agreeing(a.gradient_norm, b.gradient_norm)
+        & agreeing(a.tail_position_gradient, b.tail_position_gradient)
+        & agreeing(a.tail_next_gradient_squared, b.tail_next_gradient_squared)
     )
 
 
-def _agreeing(found: Tensor, expected: Tensor) -> Tensor:
-    """For each chain: equal but for float32 rounding, in units of the largest value."""
+def agreeing(found: Tensor, expected: Tensor, tolerance: float = _TOLERANCE) -> Tensor:
+    """For each chain, shape (B,): equal but for float32 rounding, in units of the largest value."""
     difference = (found.double() - expected.double()).abs().reshape(len(found), -1).amax(1)
-    return difference <= _TOLERANCE * expected.double().abs().max()
+    return difference <= tolerance * expected.double().abs().max()

@@ -70,6 +70,10 @@ class PathSums:
         return dict(zip(tensors, torch.stack(list(tensors.values())).mean(1).tolist(), strict=True))
 
 
+SUMS = tuple(field.name for field in fields(PathSums) if field.type != "int")
+"""Names of the tensors, in one order for all engines that keep them in a table."""
+
+
 @dataclass(frozen=True)
 class Chain:
     """Where the chains ended, shape (B, *shape), detached, and their path sums."""

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ebmdiag_trainers.engines.agreement import agreeing
 from ebmdiag_trainers.engines.contract import Chain, PathSums, check_chain
 from ebmdiag_trainers.engines.fused_kernel import LANES, ROWS, SUMS, advance
 from ebmdiag_trainers.engines.perceptron import Perceptron, UnfitError, perceptron_of
@@ -26,7 +27,7 @@ from ebmdiag_trainers.engines.reference import run_reference
 BLOCK = 8 * LANES
 _CHUNK_NOISE = 2**20  # numbers: 4 MB
 _CHUNK_WORK = 2**31  # multiplications: some 40 ms of one core
-_TRIALS = 32
+_TRIALS, _TOLERANCE = 32, 1e-4
 
 
 def run_fused(
@@ -99,20 +100,13 @@ def check_agreement(net: nn.Module, shape: tuple[int, ...]) -> None:
         expected = run_reference(net, start, 1, 0.0, generator)
         found = run_fused(net, start, 1, 0.0, generator)
         slopes = (
-            _agreeing(found.end, expected.end)
-            & _agreeing(found.sums.gradient_norm, expected.sums.gradient_norm)
-            & _agreeing(found.sums.tail_position_gradient, expected.sums.tail_position_gradient)
+            agreeing(found.end, expected.end, _TOLERANCE)
+            & agreeing(found.sums.gradient_norm, expected.sums.gradient_norm, _TOLERANCE)
+            & agreeing(found.sums.tail_position_gradient, expected.sums.tail_position_gradient, _TOLERANCE)
         )
-        energies = _agreeing(found.sums.first_energy, expected.sums.first_energy)
+        energies = agreeing(found.sums.first_energy, expected.sums.first_energy, _TOLERANCE)
         if not bool(energies.all()) or int(slopes.sum()) < _TRIALS - 2:
             raise UnfitError("what it computes is not what its layers say")
-
-
-def _agreeing(found: Tensor, expected: Tensor) -> Tensor:
-    """For each chain: equal but for float32 rounding, in units of the largest value."""
-    difference = (found.double() - expected.double()).abs().flatten(1 if found.ndim > 1 else 0)
-    worst = difference.amax(1) if found.ndim > 1 else difference
-    return worst <= 1e-4 * expected.double().abs().max()
 
 
 def available_threads() -> int:

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmdiag.rows import temperature
-from ebmdiag_trainers.engines.contract import Chain, PathSums, check_chain
+from ebmdiag_trainers.engines.contract import SUMS, Chain, PathSums, check_chain
 from ebmdiag_trainers.engines.perceptron import UnfitError
 from ebmdiag_trainers.engines.precision import check_precision, energy_and_gradient_in, tf32
 
@@ -45,23 +45,6 @@ UNIT = 32
 """Steps in one graph, at most: some 2,000 kernels, so that a launch of some 10 µs is shared by 32 steps."""
 _MOST_PLANS = 4  # for one net: the training chains, and those of probes with other shapes
 _WARM_UPS = 3  # as PyTorch's documentation has it: libraries choose and allocate in the first ones
-
-_SUMS = (
-    "first_energy",
-    "tail_first_energy",
-    "gradient_norm",
-    "step_norm",
-    "displacement_squared",
-    "tail_gradient_squared",
-    "tail_position_gradient",
-    "tail_next_gradient_squared",
-    "tail_noise_gradient",
-    "tail_log_ratio",
-    "tail_log_ratio_squared",
-    "tail_ratio",
-    "tail_acceptance",
-    "log_ratio",
-)
 
 Draw = Callable[[Tensor], object]
 """Fills a tensor with normal numbers, in place."""
@@ -127,8 +110,8 @@ class Body:
         self.evaluate = energy_and_gradient_in(settings.precision)
         self.x, self.gradient, self.z = (torch.empty_like(like, requires_grad=False) for _ in range(3))
         self.energy, self.gradient_squared = (like.new_empty(len(like)) for _ in range(2))
-        self.table = torch.zeros(len(_SUMS), len(like), dtype=torch.float64, device=like.device)
-        self.sums = dict(zip(_SUMS, self.table, strict=True))
+        self.table = torch.zeros(len(SUMS), len(like), dtype=torch.float64, device=like.device)
+        self.sums = dict(zip(SUMS, self.table, strict=True))
 
     def begin(self, net: nn.Module, start: Tensor) -> None:
         """Put the chains at their start."""
@@ -156,7 +139,7 @@ class Body:
     def finish(self, start: Tensor, steps: int) -> Chain:
         """The chains' ends and their sums, in memory of their own."""
         self.sums["displacement_squared"].copy_(_dot(*[self.x - start.detach()] * 2))
-        sums: dict[str, Tensor | None] = dict(zip(_SUMS, self.table.clone(), strict=True))
+        sums: dict[str, Tensor | None] = dict(zip(SUMS, self.table.clone(), strict=True))
         if not self.settings.closed:
             sums["log_ratio"] = None
         tail = steps // 2

@@ -14,10 +14,10 @@ import triton
 from torch import Tensor, nn
 
 from ebmdiag.rows import temperature
-from ebmdiag_trainers.engines.contract import Chain, PathSums, check_chain
+from ebmdiag_trainers.engines.contract import SUMS, Chain, PathSums, check_chain
 from ebmdiag_trainers.engines.kernel_layers import KernelLayers
 from ebmdiag_trainers.engines.precision import check_precision
-from ebmdiag_trainers.engines.triton_kernel import SUMS, langevin
+from ebmdiag_trainers.engines.triton_kernel import langevin
 
 INTERPRETED = not isinstance(langevin, triton.runtime.JITFunction)
 """Whether Triton was imported with ``TRITON_INTERPRET=1``: then kernels run in Python, on the CPU."""

@@ -27,24 +27,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-SUMS = (
-    "first_energy",
-    "tail_first_energy",
-    "gradient_norm",
-    "step_norm",
-    "displacement_squared",
-    "tail_gradient_squared",
-    "tail_position_gradient",
-    "tail_next_gradient_squared",
-    "tail_noise_gradient",
-    "tail_log_ratio",
-    "tail_log_ratio_squared",
-    "tail_ratio",
-    "tail_acceptance",
-    "log_ratio",
-)
-"""Rows of the table of sums, in the order in which the kernel writes them."""
-
 
 @triton.jit
 def _weights(place, outputs, inputs, IN: tl.constexpr, OUT: tl.constexpr):

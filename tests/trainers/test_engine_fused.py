@@ -379,7 +379,7 @@ def test_auto_becomes_a_name():
     state = torch.get_rng_state()
     assert with_engine(rings, (2, 1, 1), CPU).langevin.engine == "fused"
     assert with_engine(flowers, (3, 32, 32), CPU).langevin.engine == "image"
-    assert with_engine(rings, (2, 1, 1), torch.device("cuda")).langevin.engine == "reference"
+    assert with_engine(rings, (2, 1, 1), torch.device("mps")).langevin.engine == "reference"
     asked = load_recipe("rings", ["langevin.engine=reference"])
     assert with_engine(asked, (2, 1, 1), CPU) == asked
     assert torch.equal(torch.get_rng_state(), state)

@@ -270,7 +270,7 @@ class TraceWriter:
             self.close("finished")
             return
         try:
-            self.close("interrupted", f"{type(error).__name__}: {error}"[:500])
+            self.close("interrupted", f"{type(error).__name__}: {error}".removesuffix(": ")[:500])
         except WriteError as refused:  # the first error is the one to show; the parts on disk stay readable
             if str(refused) != str(error):
                 error.add_note(str(refused))

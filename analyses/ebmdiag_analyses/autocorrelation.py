@@ -194,7 +194,7 @@ def _oscillation(result: Result, minimum: Estimate, limits: Limits) -> Finding:
             f"d_s_t oscillates: {seen} ({test}).",
             lowest,
             limits.lowest,
-            "Lower the learning rate, or take SGD instead of Adam (momentum rings); then look again.",
+            "Lower the learning rate or the momentum (Adam's beta1, too, rings); then look again.",
             f"{PAPER}, strong oscillation; limit: this project's first proposal",
         )
     doubt = p_value is not None and lowest < limits.lowest

@@ -129,7 +129,7 @@ def _agreeing(result: Result, limits: Limits) -> Finding | None:
     if agreement.value < limits.agreement_p:
         meaning = "they disagree: more than one mode, memory in chains or optimizer, or noise of r_t itself"
     else:
-        meaning = "they agree within their errors"
+        meaning = "they cannot be told apart"
     doubt = f"; doubtful: {agreement.reason}" if agreement.reason else ""
     statement = f"{said}; {meaning}{doubt}."
     return Finding("loop-agreement", "info", statement, agreement.value, limits.agreement_p, source=SOURCE)

@@ -34,6 +34,7 @@ Measured = tuple[NDArray[np.int64], Series]
 SET_BY_THE_RUN = ("step", "elapsed_s", "learning_rate")  # not measured: a mean of them says nothing
 _DRAWN = 2
 _BINS = 240
+_FAR = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ class Limits:
     share: float = 0.2  # of d's standard deviation: smaller differences are real perhaps, but do not matter
     virial: float = 0.05  # from 1
     temperature: float = 0.2  # from 1
+    drift: float = 4.0  # of depth_drift, in errors of its mean
 
 
 LIMITS = Limits()
@@ -72,7 +74,7 @@ def analyse(trace: Trace, options: Options) -> Result:
     """Mean, error, spread and ends of each column.
 
     Estimates, for each column c: ``c:mean`` with its interval, ``c:error``, ``c:tau``, ``c:sd`` (divisor n),
-    ``c:min``, ``c:max``, ``c:first``, ``c:last``; and ``temperature:ratio``. Tables:
+    ``c:min``, ``c:max``, ``c:first``, ``c:last``; and ``configurational_temperature:ratio``. Tables:
     ``series:c`` for the first two columns, at most 240 bins of rows with the lowest, mean and highest value of each.
 
     Raises:
@@ -87,7 +89,8 @@ def analyse(trace: Trace, options: Options) -> Result:
     }
     estimates |= _temperature(measured, options.level)
     tables = {f"series:{name}": _bins(name, *measured[name]) for name in list(measured)[:_DRAWN]}
-    settings = {"columns": list(measured), "level": options.level, **span(trace)}
+    counts = {name: len(x) for name, (_, x) in measured.items()}
+    settings = {"columns": list(measured), "measured": counts, "level": options.level, **span(trace)}
     return Result("summary", trace.name, len(trace), settings, estimates, tables, (*row_notes(trace), *notes))
 
 
@@ -137,7 +140,7 @@ def _estimates(x: Series, level: float) -> dict[str, Estimate]:
 
 
 def _temperature(measured: dict[str, Measured], level: float) -> dict[str, Estimate]:
-    """``temperature:ratio``: mean gradient_power over mean curvature, which a mean of their ratios is not.
+    """``configurational_temperature:ratio``: mean power over mean curvature, which a mean of their ratios is not.
 
     Its error is that of the mean of (power - ratio · curvature) / mean curvature (delta method).
     """
@@ -146,12 +149,17 @@ def _temperature(measured: dict[str, Measured], level: float) -> dict[str, Estim
         return {}
     below = mean_with_error(curvature[1])
     if not below.value > 3 * below.error:
-        return {"temperature:ratio": Estimate.undefined("the mean curvature is not known to a third of itself")}
+        return {
+            "configurational_temperature:ratio": Estimate.undefined(
+                "the mean curvature is not known to a third of itself"
+            )
+        }
     ratio = float(power[1].mean()) / below.value
     rest = mean_with_error((power[1] - ratio * curvature[1]) / below.value)
     half = quantile(level) * rest.error
     known = Estimate.doubted(ratio, rest.reason, low=ratio - half, high=ratio + half)
-    return {"temperature:ratio": known, "temperature:error": Estimate.doubted(rest.error, rest.reason)}
+    name = "configurational_temperature"
+    return {f"{name}:ratio": known, f"{name}:ratio_error": Estimate.doubted(rest.error, rest.reason)}
 
 
 def _mean_estimates(mean: Mean, level: float) -> dict[str, Estimate]:
@@ -188,13 +196,14 @@ def _bins(name: str, steps: NDArray[np.int64], x: Series) -> Table:
 
 
 def judge(result: Result, limits: Limits = LIMITS) -> list[Finding]:
-    """Whether d_s_t, the virial and the configurational temperature are away from equilibrium.
+    """Whether d_s_t, the virial, the configurational temperature and the depth scan are away from equilibrium.
 
     Away means: beyond chance, and enough to matter.
     """
     away = (
-        _away(result, "virial", "virial:mean", limits.virial, limits.errors),
-        _away(result, "configurational_temperature", "temperature:ratio", limits.temperature, limits.errors),
+        _away(result, "virial", ("mean", "error"), limits.virial, limits),
+        _away(result, "configurational_temperature", ("ratio", "ratio_error"), limits.temperature, limits),
+        _depth(result, limits),
     )
     return [*_difference(result, limits), *(finding for finding in away if finding is not None)]
 
@@ -212,23 +221,45 @@ _MEANING = {
 }
 
 
-def _away(result: Result, name: str, key: str, limit: float, errors: float) -> Finding | None:
-    """A statistic that is 1 at equilibrium; None where it is, or where there is none."""
-    mean, error = result.estimates.get(key), result.estimates.get(f"{key.partition(':')[0]}:error")
+def _away(result: Result, name: str, keys: tuple[str, str], limit: float, limits: Limits) -> Finding | None:
+    """A statistic that is 1 at equilibrium; None where it is, or where there is none.
+
+    A number that is not to be trusted is still told where it is far off: as a warning from ten limits on.
+    """
+    mean, error = (result.estimates.get(f"{name}:{key}") for key in keys)
     if mean is None or mean.value is None or error is None or not error.value:
         return None
     distance = abs(mean.value - 1)
-    if not mean.reliable or distance <= limit or distance <= errors * error.value:
+    if distance <= limit or distance <= limits.errors * error.value:
         return None
     meaning, advice = _MEANING[name]
+    doubt = "" if mean.reliable else f"; doubtful: {mean.reason}"
     return Finding(
-        f"{name.replace('_', '-')}",
-        "warning",
-        f"{name} is {mean.value:.4g} ± {error.value:.2g} on average where 1 is equilibrium: {meaning}.",
+        name.replace("_", "-"),
+        "warning" if mean.reliable or distance > _FAR * limit else "info",
+        f"{name} is {mean.value:.4g} ± {error.value:.2g} on average where 1 is equilibrium: {meaning}{doubt}.",
         distance,
         limit,
         advice,
         f"{BY_COLUMN[name].reference}; limit: this project's first proposal",
+    )
+
+
+def _depth(result: Result, limits: Limits) -> Finding | None:
+    """Whether chains that run on leave the energies of length L: a mean of k values, each of standard error 1."""
+    mean, count = result.estimates.get("depth_drift:mean"), result.settings["measured"].get("depth_drift", 0)
+    if mean is None or mean.value is None or abs(mean.value) * count**0.5 <= limits.drift:
+        return None
+    way = "lower" if mean.value < 0 else "higher"
+    return Finding(
+        "depth-drift",
+        "warning",
+        f"chains that run on to 10 L find {way} energies: depth_drift is {mean.value:.3g} on average of {count} "
+        "probes, where 0 ± 1 is equilibrium for each.",
+        abs(mean.value) * count**0.5,
+        limits.drift,
+        "The model holds for chains of length L only: run longer chains (langevin.steps), or persistent ones.",
+        f"{BY_COLUMN['depth_drift'].reference}; limit: this project's first proposal",
     )
 
 

@@ -106,7 +106,19 @@ def test_chains_that_are_not_stationary_are_named():
     assert "virial" not in findings_of(virial=1.01 + noise)
     assert "virial" not in findings_of(virial=1.3 + 100 * noise - 100 * noise.mean() + 0.1 * noise)
     assert "virial" not in findings_of(virial=np.full(2000, 1.0))
-    assert "virial" not in findings_of(virial=1.3 + noise[:20])  # too few rows
+    few = findings_of(virial=1.3 + noise[:20])["virial"]
+    assert few.severity == "info"
+    assert "doubtful: 20 rows are" in few.statement
+    assert findings_of(virial=noise[:20] - 200)["virial"].severity == "warning"  # too far off to be silent
+
+
+def test_chains_that_go_on_to_descend_are_named():
+    drift = RNG.standard_normal(40)
+    assert "depth-drift" not in findings_of(depth_drift=drift)
+    found = findings_of(depth_drift=drift - 5)["depth-drift"]
+    assert found.severity == "warning"
+    assert "find lower energies" in found.statement
+    assert "find higher energies" in findings_of(depth_drift=drift + 5)["depth-drift"].statement
 
 
 def test_the_temperature_is_a_ratio_of_means():
@@ -114,7 +126,7 @@ def test_the_temperature_is_a_ratio_of_means():
     noise = RNG.standard_normal((2, 4000))
     power, curvature = 2 + 0.1 * noise[0], 2 + noise[1]
     result = analyse(memory_trace({"gradient_power": power, "curvature": curvature}), Options())
-    ratio, error = (result.estimates[f"temperature:{key}"].value for key in ("ratio", "error"))
+    ratio, error = (result.estimates[f"configurational_temperature:{key}"].value for key in ("ratio", "ratio_error"))
     assert abs(ratio - 1) < 4 * error
     assert error == pytest.approx(np.sqrt(0.05**2 + 0.5**2) / np.sqrt(4000), rel=0.15)
     assert abs(np.mean(power / curvature) - 1) > 4 * error

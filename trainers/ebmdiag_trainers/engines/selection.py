@@ -18,6 +18,7 @@ from ebmdiag_trainers.engines.perceptron import UnfitError, perceptron_of
 from ebmdiag_trainers.nets import build_net
 from ebmdiag_trainers.recipe import Recipe
 
+_SMALL = 64  # coordinates, from which on nobody expects the fused engine
 _FUSED, _IMAGE, _REFERENCE = "fused", "image", "reference"
 
 
@@ -95,6 +96,10 @@ def _why_not_fused(recipe: Recipe, shape: tuple[int, ...], device: torch.device,
         try:
             perceptron_of(net)
         except UnfitError as error:
+            if aloud and math.prod(shape) <= _SMALL and any(isinstance(part, nn.Linear) for part in net.modules()):
+                click.echo(
+                    f"ebmdiag: 'reference' runs this net, not 'fused', since {error}; see docs/speed.md.", err=True
+                )
             return _of_net(recipe, error)
         try:
             return _disagreement(recipe, net, shape)

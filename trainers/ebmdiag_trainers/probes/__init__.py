@@ -71,6 +71,9 @@ class Probing:
             return cls()
         if not asked:
             return cls(PROBES, weighted=_weighable(recipe))
+        twice = sorted({name for name in asked if asked.count(name) > 1})
+        if twice:
+            raise RecipeError(f"[probe] statistics: '{twice[0]}' is named twice.")
         functions = {name: PROBES[name] for name in asked if name in PROBES}
         own: dict[str, ProbeFunction] = {}
         for column, function in (_own(name) for name in asked if name not in (*PROBES, WEIGHTS)):

@@ -265,7 +265,7 @@ def test_what_a_run_leaves_behind(workplace):
     metadata = read_trace("a.parquet").metadata
     assert metadata.recipe["langevin"]["steps"] == 5
     assert metadata.seed == 0
-    assert set(metadata.versions) == {"python", "ebmdiag", "torch", "numpy", "pyarrow"}
+    assert set(metadata.versions) == {"python", "ebmdiag", "torch", "numpy", "pyarrow", "numba"}
 
 
 def test_only_the_newest_and_the_wanted_checkpoints_are_kept(workplace):

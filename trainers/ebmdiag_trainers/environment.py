@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
@@ -48,9 +49,11 @@ def describe_device(device: torch.device) -> str:
 
 def versions() -> dict[str, str]:
     """Versions that can change a number."""
-    return {"python": platform.python_version()} | {
-        name: version(name) for name in ("ebmdiag", "torch", "numpy", "pyarrow")
-    }
+    found = {"python": platform.python_version()}
+    for name in ("ebmdiag", "torch", "numpy", "pyarrow", "numba"):
+        with suppress(PackageNotFoundError):  # numba is not there on a Python that it does not know yet
+            found[name] = version(name)
+    return found
 
 
 def git_commit() -> str | None:

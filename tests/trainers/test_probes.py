@@ -395,6 +395,12 @@ def test_what_a_recipe_may_ask_for():
         probing("probe.every=5", "probe.statistics=ksdd")
     with pytest.raises(RecipeError, match="bank_start='gaussian'"):
         probing("probe.every=5", "probe.statistics=jarzynski")
+    rounded = ("langevin.bank_start=gaussian", "langevin.precision=bfloat16")
+    assert not probing("probe.every=5", *rounded).weighted  # differences of rounded energies weigh nothing
+    with pytest.raises(RecipeError, match="precision='float32'"):
+        probing("probe.every=5", "probe.statistics=jarzynski", *rounded)
+    with pytest.raises(RecipeError, match="named twice"):
+        probing("probe.every=5", "probe.statistics=['ksd','ksd']")
     with pytest.raises(EbmdiagError, match="cannot be imported"):
         probing("probe.every=5", "probe.statistics=ebmdiag:absent")
     with pytest.raises(RecipeError, match="bank_start belongs to"):

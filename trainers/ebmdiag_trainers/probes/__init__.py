@@ -83,7 +83,7 @@ class Probing:
         if WEIGHTS in asked and not _weighable(recipe):
             raise RecipeError(
                 "[probe] statistics: jarzynski needs chains from a known start that is positive everywhere: "
-                "langevin.start='persistent', langevin.bank_start='gaussian', and epsilon above 0."
+                "langevin.start='persistent', langevin.bank_start='gaussian', epsilon above 0, and precision='float32'."
             )
         return cls({**functions, **own}, tuple(own), WEIGHTS in asked)
 
@@ -151,7 +151,8 @@ def measure(moment: Moment, probes: Iterable[ProbeFunction] = ()) -> dict[str, f
 
 def _weighable(recipe: Recipe) -> bool:
     langevin = recipe.langevin
-    return langevin.start == "persistent" and langevin.bank_start == "gaussian" and langevin.epsilon > 0
+    known = langevin.start == "persistent" and langevin.bank_start == "gaussian"
+    return known and langevin.epsilon > 0 and langevin.precision == "float32"
 
 
 def _own(name: str) -> tuple[str, ProbeFunction]:

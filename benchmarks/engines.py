@@ -27,7 +27,7 @@ from ebmdiag.metadata import TraceMetadata
 from ebmdiag.writer import TraceWriter
 from ebmdiag_trainers.data import load_dataset
 from ebmdiag_trainers.engines.contract import Chain
-from ebmdiag_trainers.engines.fused import run_blocks
+from ebmdiag_trainers.engines.fused import run_fused
 from ebmdiag_trainers.engines.reference import run_reference
 from ebmdiag_trainers.nets import ToyNet
 from ebmdiag_trainers.recipe import load_recipe
@@ -142,8 +142,8 @@ def time_steps(repetitions: int, clock: Callable[[], float]) -> None:
             PLAIN: on_threads(DEFAULT_THREADS, plain),
             PLAIN_ONE: on_threads(1, plain),
             REFERENCE: on_threads(1, partial(run_reference, *ours)),
-            FUSED_ONE: on_threads(1, partial(run_blocks, *ours, threads=1)),
-            FUSED_TWO: on_threads(1, partial(run_blocks, *ours, threads=2)),
+            FUSED_ONE: on_threads(1, partial(run_fused, *ours, threads=1)),
+            FUSED_TWO: on_threads(1, partial(run_fused, *ours, threads=2)),
         }
         jax = jax_case(net, start, steps, EPSILON)
         if jax is not None:
@@ -163,7 +163,7 @@ def time_widths(repetitions: int, clock: Callable[[], float]) -> None:
         net = ToyNet(width=width)
         start, generator = torch.randn(BATCH, 2, 1, 1), torch.Generator().manual_seed(1)
         weights = sum(parameter.numel() for parameter in net.parameters() if parameter.ndim > 1)
-        chain = partial(run_blocks, net, start, STEPS, EPSILON, generator, threads=1)
+        chain = partial(run_fused, net, start, STEPS, EPSILON, generator, threads=1)
         cases = {"chain": on_threads(1, chain), "product": on_threads(1, partial(torch.mm, a, b))}
         seconds = interleaved(cases, repetitions, clock)
         rate = 2 * size**3 / np.median(seconds["product"])
@@ -187,8 +187,8 @@ def time_iterations(repetitions: int, clock: Callable[[], float], folder: Path) 
     runs = {
         name: Ours(engine, clock, folder / name)
         for name, engine in (
-            (FUSED_ONE, partial(run_blocks, threads=1)),
-            (FUSED_TWO, partial(run_blocks, threads=2)),
+            (FUSED_ONE, partial(run_fused, threads=1)),
+            (FUSED_TWO, partial(run_fused, threads=2)),
         )
     }
     plain = PlainLoop()

@@ -16,9 +16,10 @@ import torch
 from timing import interleaved, machine, spread, table
 from torch import Tensor, nn
 
+from ebmdiag_trainers.engines import choose_engine
 from ebmdiag_trainers.engines.agreement import check_on_device
 from ebmdiag_trainers.engines.contract import Chain, Engine
-from ebmdiag_trainers.engines.gpu_selection import GPU_ENGINES, GRAPHED, TRITON, gpu_engine
+from ebmdiag_trainers.engines.gpu_selection import GPU_ENGINES, GRAPHED, TRITON
 from ebmdiag_trainers.engines.perceptron import UnfitError
 from ebmdiag_trainers.engines.precision import PRECISIONS, tf32
 from ebmdiag_trainers.engines.reference import run_reference
@@ -45,7 +46,7 @@ def start_of(name: str, chains: int) -> Tensor:
 def engines(name: str) -> dict[str, Engine]:
     """The engines that this net may run on, in each precision."""
     kinds = GPU_ENGINES if name == "ToyNet" else (GRAPHED,)
-    return {f"{kind}, {precision}": gpu_engine(kind, precision) for kind in kinds for precision in PRECISIONS}
+    return {f"{kind}, {precision}": choose_engine(kind, precision) for kind in kinds for precision in PRECISIONS}
 
 
 def worst_distance(found: Chain, expected: Chain) -> tuple[float, str]:
@@ -89,14 +90,14 @@ def check_paths() -> bool:
     """Print whether paths agree: the kernel with given noise, and the graphs with the reference's own generator."""
     rows, good = [], True
     try:
-        check_on_device(gpu_engine(TRITON), net_of("ToyNet"), SHAPES["ToyNet"], torch.device("cuda", 0))
+        check_on_device(choose_engine(TRITON), net_of("ToyNet"), SHAPES["ToyNet"], torch.device("cuda", 0))
         rows.append(["triton, given noise", "yes"])
     except UnfitError as error:
         rows.append(["triton, given noise", f"NO: {error}"])
         good = False
     net, start = net_of("ToyNet"), start_of("ToyNet", 100)
     ours, theirs = (torch.Generator("cuda").manual_seed(4) for _ in range(2))
-    found = gpu_engine(GRAPHED)(net, start, STEPS, EPSILON, ours)
+    found = choose_engine(GRAPHED)(net, start, STEPS, EPSILON, ours)
     expected = run_reference(net, start, STEPS, EPSILON, theirs)
     same = torch.equal(ours.get_state(), theirs.get_state())
     difference = float((found.end - expected.end).abs().max())

@@ -22,7 +22,7 @@ from ebmdiag.rows import iteration_row, temperature
 from ebmdiag_trainers.data import load_dataset
 from ebmdiag_trainers.engines import output_of
 from ebmdiag_trainers.engines.contract import Chain
-from ebmdiag_trainers.engines.fused import run_blocks
+from ebmdiag_trainers.engines.fused import run_fused
 from ebmdiag_trainers.engines.reference import Point, Sums
 from ebmdiag_trainers.recipe import load_recipe
 from ebmdiag_trainers.starts import draw_start
@@ -56,7 +56,7 @@ class Lean:
         langevin, batch = recipe.langevin, recipe.training.batch
         positives = algorithm.draw_positives(batch, state.data_generator)
         start = draw_start(langevin, state.bank, batch, algorithm.dataset.shape, state.chain_generator)
-        chain: Chain = run_blocks(
+        chain: Chain = run_fused(
             state.net, start.states, langevin.steps, langevin.epsilon, state.chain_generator, lean=True
         )
         negatives, norm = chain.end, float(chain.sums.gradient_norm.mean()) / langevin.steps

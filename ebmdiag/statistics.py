@@ -53,6 +53,24 @@ class Statistic:
         }
 
 
+def _depth(column: str, symbol: str, depth: str) -> Statistic:
+    """One depth of the scan."""
+    return Statistic(
+        column,
+        symbol,
+        f"energy difference at depth {depth}",
+        "U",
+        "mean U(x⁺) - mean U of fresh chains from the same starts, of that many steps",
+        "the same at every depth once the chains have mixed, and 0 up to the step's bias (see d_s_t)",
+        "A scan that passes 0 at depth L only belongs to a model of short runs: longer chains leave the data."
+        if depth == "L"
+        else "Part of the depth scan; see depth_d_1.",
+        "10 L steps of the subset, for the whole scan",
+        "derived for this project, after Nijkamp et al. 2020 and Agoritsas et al. 2023, arXiv:2301.09428",
+        probe="depth_scan",
+    )
+
+
 STATISTICS: tuple[Statistic, ...] = (
     Statistic(
         "step",
@@ -517,77 +535,16 @@ STATISTICS: tuple[Statistic, ...] = (
         "Butler et al. 1998, J. Chem. Phys. 109:6519; score matching",
         probe="data_fit",
     ),
-    Statistic(
-        "depth_d_0",
-        "d⁽⁰⁾",
-        "energy difference at depth 0",
-        "U",
-        "mean U(x⁺) - mean U of fresh chains from the same starts, of that many steps",
-        "the same at every depth once the chains have mixed, and 0 up to the step's bias (see d_s_t)",
-        "Part of the depth scan; see depth_d_1.",
-        "10 L steps of the subset, for the whole scan",
-        "derived for this project, after Nijkamp et al. 2020 and Agoritsas et al. 2023, arXiv:2301.09428",
-        probe="depth_scan",
-    ),
-    Statistic(
-        "depth_d_half",
-        "d⁽ᴸᐟ²⁾",
-        "energy difference at depth L/2",
-        "U",
-        "mean U(x⁺) - mean U of fresh chains from the same starts, of that many steps",
-        "the same at every depth once the chains have mixed, and 0 up to the step's bias (see d_s_t)",
-        "Part of the depth scan; see depth_d_1.",
-        "10 L steps of the subset, for the whole scan",
-        "derived for this project, after Nijkamp et al. 2020 and Agoritsas et al. 2023, arXiv:2301.09428",
-        probe="depth_scan",
-    ),
-    Statistic(
-        "depth_d_1",
-        "d⁽ᴸ⁾",
-        "energy difference at depth L",
-        "U",
-        "mean U(x⁺) - mean U of fresh chains from the same starts, of that many steps",
-        "the same at every depth once the chains have mixed, and 0 up to the step's bias (see d_s_t)",
-        "A scan that passes 0 at depth L only belongs to a model of short runs: longer chains leave the data.",
-        "10 L steps of the subset, for the whole scan",
-        "derived for this project, after Nijkamp et al. 2020 and Agoritsas et al. 2023, arXiv:2301.09428",
-        probe="depth_scan",
-    ),
-    Statistic(
-        "depth_d_2",
-        "d⁽²ᴸ⁾",
-        "energy difference at depth 2L",
-        "U",
-        "mean U(x⁺) - mean U of fresh chains from the same starts, of that many steps",
-        "the same at every depth once the chains have mixed, and 0 up to the step's bias (see d_s_t)",
-        "Part of the depth scan; see depth_d_1.",
-        "10 L steps of the subset, for the whole scan",
-        "derived for this project, after Nijkamp et al. 2020 and Agoritsas et al. 2023, arXiv:2301.09428",
-        probe="depth_scan",
-    ),
-    Statistic(
-        "depth_d_5",
-        "d⁽⁵ᴸ⁾",
-        "energy difference at depth 5L",
-        "U",
-        "mean U(x⁺) - mean U of fresh chains from the same starts, of that many steps",
-        "the same at every depth once the chains have mixed, and 0 up to the step's bias (see d_s_t)",
-        "Part of the depth scan; see depth_d_1.",
-        "10 L steps of the subset, for the whole scan",
-        "derived for this project, after Nijkamp et al. 2020 and Agoritsas et al. 2023, arXiv:2301.09428",
-        probe="depth_scan",
-    ),
-    Statistic(
-        "depth_d_10",
-        "d⁽¹⁰ᴸ⁾",
-        "energy difference at depth 10L",
-        "U",
-        "mean U(x⁺) - mean U of fresh chains from the same starts, of that many steps",
-        "the same at every depth once the chains have mixed, and 0 up to the step's bias (see d_s_t)",
-        "Part of the depth scan; see depth_d_1.",
-        "10 L steps of the subset, for the whole scan",
-        "derived for this project, after Nijkamp et al. 2020 and Agoritsas et al. 2023, arXiv:2301.09428",
-        probe="depth_scan",
+    *(
+        _depth(column, symbol, depth)
+        for column, symbol, depth in (
+            ("depth_d_0", "d⁽⁰⁾", "0"),
+            ("depth_d_half", "d⁽ᴸᐟ²⁾", "L/2"),
+            ("depth_d_1", "d⁽ᴸ⁾", "L"),
+            ("depth_d_2", "d⁽²ᴸ⁾", "2L"),
+            ("depth_d_5", "d⁽⁵ᴸ⁾", "5L"),
+            ("depth_d_10", "d⁽¹⁰ᴸ⁾", "10L"),
+        )
     ),
     Statistic(
         "depth_drift",

@@ -18,7 +18,7 @@ from ebmdiag.cli.main import call
 from ebmdiag.errors import RecipeError
 from ebmdiag_trainers.engines import fused, output_of
 from ebmdiag_trainers.engines.contract import SUMS
-from ebmdiag_trainers.engines.fused import available_threads, check_agreement, run_blocks, run_fused
+from ebmdiag_trainers.engines.fused import available_threads, check_agreement, run_fused
 from ebmdiag_trainers.engines.perceptron import UnfitError, perceptron_of
 from ebmdiag_trainers.engines.reference import run_reference
 from ebmdiag_trainers.engines.selection import with_engine
@@ -198,7 +198,7 @@ def test_threads_change_no_bit(case, monkeypatch):
     results, states = [], []
     for threads in (1, 2, 3):
         source = generator(3)
-        results.append(run_blocks(net, start, 40, EPSILON, source, threads=threads))
+        results.append(run_fused(net, start, 40, EPSILON, source, threads=threads))
         states.append(source.get_state())
     for result, state in zip(results[1:], states[1:], strict=True):
         assert_same_bits(result, results[0])
@@ -431,7 +431,7 @@ def test_an_interrupt_breaks_a_long_chain():
 
     def interrupted():
         timer.start()
-        run_blocks(net, start, 3_000_000, EPSILON, generator(0), threads=2)
+        run_fused(net, start, 3_000_000, EPSILON, generator(0), threads=2)
 
     real = fused.advance
 

@@ -6,8 +6,8 @@ docs/equilibrium.md is the same, printed, with more seeds.
 import dataclasses
 
 import pytest
-import torch
 from equilibrium import SPECTRA, STEP_SIZES, cells, exact, faults, setting
+from gaussian_runs import one_torch_thread
 
 SEEDS = 20
 FAULTS = {fault.name: fault for fault in faults()}
@@ -15,11 +15,8 @@ FAULTS = {fault.name: fault for fault in faults()}
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Tensors this small are slower on two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_torch_thread():
+        yield
 
 
 @pytest.mark.slow

@@ -168,8 +168,8 @@ def test_why_the_kernel_does_not_run(monkeypatch):
 
         return run
 
-    monkeypatch.setattr(gpu_selection, "gpu_engine", engine)
+    monkeypatch.setattr(gpu_selection, "choose_engine", engine)
     reason = gpu_selection.why_broken(ToyNet(), (2, 1, 1), torch.device("cpu"), "float32")
     assert reason == "its kernel does not run on this device (RuntimeError: no such device)"
-    monkeypatch.setattr(gpu_selection, "gpu_engine", lambda name, precision="float32": run_reference)
+    monkeypatch.setattr(gpu_selection, "choose_engine", lambda name, precision="float32": run_reference)
     assert gpu_selection.why_broken(ToyNet(), (2, 1, 1), torch.device("cpu"), "float32") is None

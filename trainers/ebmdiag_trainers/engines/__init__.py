@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import import_module
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ebmdiag.errors import RecipeError
@@ -17,48 +18,24 @@ from ebmdiag_trainers.engines.perceptron import perceptron_of
 from ebmdiag_trainers.engines.reference import run_reference
 
 
-def _run_fused(
-    net: nn.Module,
-    start: Tensor,
-    steps: int,
-    epsilon: float,
-    generator: torch.Generator,
-    noise: Tensor | None = None,
-    closed: bool = False,
-) -> Chain:
-    """The fused engine; its compiler is imported when it is first used."""
-    from ebmdiag_trainers.engines.fused import run_fused
+def _when_used(module: str, function: str) -> Callable[..., Chain]:
+    """An engine whose compiler is imported when it is first used."""
 
-    return run_fused(net, start, steps, epsilon, generator, noise, closed)
+    def run(*arguments: Any, **options: Any) -> Chain:
+        chain: Chain = getattr(import_module(f"ebmdiag_trainers.engines.{module}"), function)(*arguments, **options)
+        return chain
 
-
-def _run_triton(
-    net: nn.Module,
-    start: Tensor,
-    steps: int,
-    epsilon: float,
-    generator: torch.Generator,
-    noise: Tensor | None = None,
-    closed: bool = False,
-    *,
-    precision: str = "float32",
-) -> Chain:
-    """The Triton engine; Triton is imported when it is first used."""
-    from ebmdiag_trainers.engines.triton_engine import run_triton
-
-    return run_triton(net, start, steps, epsilon, generator, noise, closed, precision=precision)
+    return run
 
 
 AUTO = "auto"
-ENGINES: Mapping[str, Engine] = {
-    "reference": run_reference,
-    "fused": _run_fused,
+ROUNDING: Mapping[str, Callable[..., Chain]] = {
     "image": run_image,
     "graphed": run_graphed,
-    "triton": _run_triton,
+    "triton": _when_used("triton_engine", "run_triton"),
 }
-ROUNDING: Mapping[str, Callable[..., Chain]] = {"image": run_image, "graphed": run_graphed, "triton": _run_triton}
 """Engines that take a ``precision``."""
+ENGINES: Mapping[str, Engine] = {"reference": run_reference, "fused": _when_used("fused", "run_fused"), **ROUNDING}
 
 __all__ = ["AUTO", "ENGINES", "ROUNDING", "Chain", "Engine", "PathSums", "choose_engine", "output_of"]
 

@@ -38,30 +38,21 @@ def run_fused(
     generator: torch.Generator,
     noise: Tensor | None = None,
     closed: bool = False,
+    *,
+    threads: int | None = None,
+    lean: bool = False,
 ) -> Chain:
     """Run L Langevin steps; see :class:`~ebmdiag_trainers.engines.contract.Engine`.
 
     The stream of noise is not that of the reference engine.
 
+    Args:
+        threads: how many, by default :func:`available_threads`; they do not change the result.
+        lean: sum gradient norms only, for benchmarks.
+
     Raises:
         UnfitError: the net is not a small perceptron, or the states are not float32 on the CPU.
     """
-    return run_blocks(net, start, steps, epsilon, generator, noise, closed)
-
-
-def run_blocks(
-    net: nn.Module,
-    start: Tensor,
-    steps: int,
-    epsilon: float,
-    generator: torch.Generator,
-    noise: Tensor | None = None,
-    closed: bool = False,
-    *,
-    threads: int | None = None,
-    lean: bool = False,
-) -> Chain:
-    """:func:`run_fused` on a given number of threads; ``lean`` sums gradient norms only, for benchmarks."""
     check_chain(steps, epsilon, closed)
     perceptron = perceptron_of(net)
     _check_states(start, perceptron)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import nn
 
 from ebmdiag.errors import RecipeError
+from ebmdiag_trainers.engines import choose_engine
 from ebmdiag_trainers.engines.agreement import check_on_device
-from ebmdiag_trainers.engines.contract import Engine
 from ebmdiag_trainers.engines.kernel_layers import KernelLayers
 from ebmdiag_trainers.engines.perceptron import UnfitError
 
@@ -107,7 +106,7 @@ def gpu_choice(
     if asked != AUTO or choice.engine != GRAPHED:
         return choice
     with torch.random.fork_rng(devices=[device]):
-        return confirmed(choice, lambda: check_on_device(gpu_engine(GRAPHED), build().to(device), shape, device))
+        return confirmed(choice, lambda: check_on_device(choose_engine(GRAPHED), build().to(device), shape, device))
 
 
 def confirmed(choice: Choice, check: Callable[[], None]) -> Choice:
@@ -141,25 +140,14 @@ def why_broken(net: nn.Module, shape: tuple[int, ...], device: torch.device, pre
     """Why the Triton engine does not run this net here, or runs it wrongly; None if all is well."""
     from triton.errors import TritonError
 
-    run = gpu_engine(TRITON)
+    run = choose_engine(TRITON)
     try:
         check_on_device(run, net, shape, device)
         generator = torch.Generator(device).manual_seed(0)
-        gpu_engine(TRITON, precision)(net, torch.zeros(1, *shape, device=device), 1, 1.0, generator)
+        choose_engine(TRITON, precision)(net, torch.zeros(1, *shape, device=device), 1, 1.0, generator)
     except UnfitError as error:
         return f"it finds that {error}"
     except (RuntimeError, TritonError) as error:  # a compiler or a driver that this kernel was not tried on
         first = (str(error).splitlines() or [""])[0]
         return f"its kernel does not run on this device ({type(error).__name__}: {first})"
     return None
-
-
-def gpu_engine(name: str, precision: str = "float32") -> Engine:
-    """The engine of that name, computing in that precision; its module is imported now."""
-    if name == TRITON:
-        from ebmdiag_trainers.engines.triton_engine import run_triton
-
-        return partial(run_triton, precision=precision)
-    from ebmdiag_trainers.engines.graphed import run_graphed
-
-    return partial(run_graphed, precision=precision)

@@ -40,6 +40,7 @@ from ebmdiag.rows import temperature
 from ebmdiag_trainers.engines.contract import SUMS, Chain, PathSums, check_chain
 from ebmdiag_trainers.engines.perceptron import UnfitError
 from ebmdiag_trainers.engines.precision import check_precision, energy_and_gradient_in, tf32
+from ebmdiag_trainers.untouched import untouched
 
 UNIT = 32
 """Steps in one graph, at most: some 2,000 kernels, so that a launch of some 10 µs is shared by 32 steps."""
@@ -244,7 +245,7 @@ class Plan:
         missing = sorted(needed - set(self.recorded), key=lambda pair: (pair[0].name, pair[1]))
         if not missing:
             return
-        with _untouched(net, start.device):
+        with _frozen(net):
             self.body.begin(net, start)
             for role, count in missing:
                 self.recorded[role, count] = self._record(net, role, count)
@@ -277,24 +278,14 @@ class Plan:
 
 
 @contextmanager
-def _untouched(net: nn.Module, device: torch.device) -> Iterator[None]:
-    """Parameters frozen inside; afterwards they, the net's buffers and PyTorch's generators are as they were.
+def _frozen(net: nn.Module) -> Iterator[None]:
+    """Parameters take no gradients inside; afterwards the net is as it was.
 
     Warming up runs the net, which may count batches or draw from a default generator.
     """
-    learned = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    kept = [(buffer, buffer.detach().clone()) for buffer in net.buffers()]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            for parameter in learned:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for parameter in learned:
-                parameter.requires_grad_(True)
-            with torch.no_grad():
-                for buffer, value in kept:
-                    buffer.copy_(value)
+    with untouched(net):
+        net.requires_grad_(False)
+        yield
 
 
 _PLANS: WeakKeyDictionary[nn.Module, OrderedDict[Key, Plan]] = WeakKeyDictionary()

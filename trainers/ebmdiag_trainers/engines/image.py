@@ -34,6 +34,7 @@ from ebmdiag_trainers.engines.image_nets import Evaluate, written_out
 from ebmdiag_trainers.engines.perceptron import UnfitError
 from ebmdiag_trainers.engines.reference import Point, Sums, draw_noise
 from ebmdiag_trainers.gradients import energy_and_gradient
+from ebmdiag_trainers.untouched import copy_buffers
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Precisions that the CPU has, and what the net computes in."""
@@ -172,8 +173,7 @@ def _layout_of(net: nn.Module, start: Tensor, precision: str) -> torch.memory_fo
 
 
 def _takes_channels_last(net: nn.Module, x: Tensor, precision: str) -> bool:
-    own = {name: buffer.detach().clone() for name, buffer in net.named_buffers()}
-    tensors = _frozen(net, torch.channels_last) | own
+    tensors = _frozen(net, torch.channels_last) | copy_buffers(net)
 
     def call(states: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from ebmdiag_trainers.engines.perceptron import Perceptron, UnfitError, _read, _refuse_changed_parts
+from ebmdiag_trainers.engines.perceptron import Perceptron, UnfitError, layers_of
 
 MOST_FEATURES = 64
 """Features of a layer, at most: beyond this the weights no longer fit beside each other on the chip."""
 MOST_HIDDEN = 4
-
-_KNOWN: WeakKeyDictionary[nn.Module, tuple[Perceptron, list[nn.Module]]] = WeakKeyDictionary()
-"""What was read before, and the parts that the net had then."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +29,7 @@ class KernelLayers:
         Raises:
             UnfitError: the net is not a perceptron of the kernel's size; the message says why.
         """
-        _refuse_changed_parts(net)
-        parts = list(net.modules())[1:]  # not the net itself, which would never be forgotten then
-        if net not in _KNOWN or _KNOWN[net][1] != parts:
-            _KNOWN[net] = _read(net), parts
-        layers = cls(_KNOWN[net][0])
+        layers = cls(layers_of(net))
         widest = max(layers.perceptron.widths)
         if layers.hidden > MOST_HIDDEN:
             raise UnfitError(f"it has {layers.hidden} hidden layers, more than {MOST_HIDDEN}")

@@ -68,12 +68,25 @@ _KNOWN: WeakKeyDictionary[nn.Module, tuple[Perceptron, list[nn.Module]]] = WeakK
 
 
 def perceptron_of(net: nn.Module) -> Perceptron:
-    """The net's layers, by reference: its weights are read when they are asked for.
+    """:func:`layers_of` a net whose weights the CPU can read at once.
+
+    Raises:
+        UnfitError: the net is not a plain perceptron of float32 weights on the CPU; the message says why.
+    """
+    perceptron = layers_of(net)
+    for layer in perceptron.layers:
+        if layer.linear.weight.dtype != torch.float32 or not layer.linear.weight.is_cpu:
+            raise UnfitError("its weights are not float32 numbers on the CPU")
+    return perceptron
+
+
+def layers_of(net: nn.Module) -> Perceptron:
+    """The net's layers, by reference, on any device: its weights are read when they are asked for.
 
     The forward pass is traced symbolically, so that whatever it does beside its layers is seen.
 
     Raises:
-        UnfitError: the net is not a plain perceptron of float32 weights on the CPU; the message says why.
+        UnfitError: the net is not a plain perceptron; the message says why.
     """
     modules = list(net.modules())
     if any(map(_is_changed, modules)):
@@ -81,11 +94,7 @@ def perceptron_of(net: nn.Module) -> Perceptron:
     parts = modules[1:]  # not the net itself, which would never be forgotten then
     if net not in _KNOWN or _KNOWN[net][1] != parts:
         _KNOWN[net] = _read(net), parts
-    perceptron = _KNOWN[net][0]
-    for layer in perceptron.layers:
-        if layer.linear.weight.dtype != torch.float32 or not layer.linear.weight.is_cpu:
-            raise UnfitError("its weights are not float32 numbers on the CPU")
-    return perceptron
+    return _KNOWN[net][0]
 
 
 def _is_changed(module: nn.Module) -> bool:

@@ -109,9 +109,9 @@ class Probing:
         """
         if not recipe.probe.every or step % recipe.probe.every:
             return {}
-        positives, starts, negatives = (tensor[: recipe.probe.chains].clone() for tensor in batch)
         found: dict[str, float | None] = {}
         for name, function in self.functions.items():
+            positives, starts, negatives = (tensor[: recipe.probe.chains].clone() for tensor in batch)
             seeds = np.random.SeedSequence([recipe.training.seed, step, zlib.crc32(name.encode())])
             seed = int(seeds.generate_state(1, np.uint64)[0] >> 1)
             moment = Moment(
@@ -120,9 +120,9 @@ class Probing:
                 epsilon=recipe.langevin.epsilon,
                 temperature=temperature(recipe.langevin.epsilon),
                 steps=recipe.langevin.steps,
-                positives=positives.clone() if name in self.own else positives,
-                starts=starts.clone() if name in self.own else starts,
-                negatives=negatives.clone() if name in self.own else negatives,
+                positives=positives,
+                starts=starts,
+                negatives=negatives,
                 generator=torch.Generator(starts.device).manual_seed(seed),
                 rng=np.random.default_rng(seeds),
                 settings=recipe.probe,

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import gaussian_kde
 
 from ebmdiag import read_trace
-from ebmdiag.report.landscape import BANDWIDTH, compare, draw
-from ebmdiag.report.pictures import Landscape, read_landscape
+from ebmdiag.numerics.planar import Comparison
+from ebmdiag.numerics.planar_kernel import BANDWIDTH
+from ebmdiag.report.landscape import compare, compare_short_run, draw
+from ebmdiag.report.pictures import by_step, read_landscape
 from ebmdiag.report.style import SERIES, house_style
 from ebmdiag.runfolder import RunFolder
 from ebmdiag.trace import Trace
@@ -29,10 +30,10 @@ def main() -> None:
     """Read, compare, draw and write."""
     trace = read_trace(sys.argv[1])
     folder = RunFolder.of(Path(sys.argv[1])).landscape
-    found = [read_landscape(path, int(path.stem.removeprefix("step_"))) for path in sorted(folder.glob("step_*.npz"))]
+    found = [read_landscape(path, step) for step, path in by_step(folder, "npz")]
     steps = np.array([landscape.step for landscape in found])
-    learned = np.array([(c.divergence, c.total_variation) for c in map(compare, found)])
-    short = np.array([short_run(landscape) for landscape in found])
+    learned = np.array([distances(compare(landscape)) for landscape in found])
+    short = np.array([distances(compare_short_run(landscape)) for landscape in found])
     curves(steps, learned, short, HERE / "images" / "rings_distance.png")
     for landscape in found:
         if landscape.step in PICTURES:
@@ -42,14 +43,9 @@ def main() -> None:
     print(f"wrote {PAGE.name}: {len(found)} landscapes up to step {steps[-1]}")
 
 
-def short_run(landscape: Landscape) -> tuple[float, float]:
-    """KL(truth, short-run law) and total variation, the law by a Gaussian kernel density of the samples."""
-    grid = landscape.grid
-    points = np.stack(np.meshgrid(grid, grid)).reshape(2, -1)
-    kernel = gaussian_kde(landscape.samples.T, bw_method=lambda kde: BANDWIDTH * kde.scotts_factor())
-    smooth = np.log(np.maximum(kernel(points), 1e-300)).reshape(len(grid), len(grid))
-    found = compare(Landscape(landscape.step, grid, landscape.log_true, -smooth, landscape.samples))
-    return found.divergence, found.total_variation
+def distances(found: Comparison | None) -> tuple[float, float]:
+    """KL(truth, law) and total variation; NaN where short runs have no kernel density."""
+    return (np.nan, np.nan) if found is None else (found.divergence, found.total_variation)
 
 
 def curves(steps: np.ndarray, learned: np.ndarray, short: np.ndarray, path: Path) -> None:

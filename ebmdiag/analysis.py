@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ebmdiag.result import Finding, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from ebmdiag.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,18 @@ class Analysis:
         text: result → lines for a terminal.
         draw: result → pictures; the only function that may import matplotlib.
         columns: options → the trace columns that ``analyse`` needs (None: all).
+        subject: what ``analyse`` is given: the ``trace``, or the ``run`` (its :class:`~ebmdiag.runfolder.RunFolder`)
+            for what lies beside the trace. Such an analysis raises
+            :class:`~ebmdiag.errors.NothingToAnalyse` where the run has none of it.
     """
 
     name: str
     title: str
     summary: str
     options: type[Any]
-    analyse: Callable[[Trace, Any], Result]
+    analyse: Callable[[Any, Any], Result]
     judge: Callable[[Result], list[Finding]]
     text: Callable[[Result], Iterable[str]]
     draw: Callable[[Result], list[Drawing]]
     columns: Callable[[Any], list[str] | None] = field(default=lambda options: None)
+    subject: Literal["trace", "run"] = "trace"

@@ -29,6 +29,10 @@ class TraceError(EbmdiagError):
     """A file is not a readable trace, or a row does not keep to the trace contract."""
 
 
+class NothingToAnalyse(EbmdiagError):
+    """A run holds none of what an analysis looks at; the message says how to make it."""
+
+
 class DataError(EbmdiagError):
     """A data set cannot be had, read or trusted."""
 

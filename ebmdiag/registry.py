@@ -15,6 +15,7 @@ from ebmdiag.names import nearest
 RECIPES = "ebmdiag.recipes"
 ANALYSES = "ebmdiag.analyses"
 COMMANDS = "ebmdiag.commands"
+VERDICTS = "ebmdiag.verdicts"
 
 
 @cache

@@ -77,13 +77,18 @@ class RunFolder:
         """Two-dimensional densities."""
         return self.folder / "landscape"
 
+    @property
+    def chains(self) -> Path:
+        """Long and short runs of the model's chains: ebmdiag.chains."""
+        return self.folder / "chains"
+
     def exists(self) -> bool:
         """Whether a trace, or any of its rows, is there."""
         return self.trace.exists() or any(self.parts.glob("part-*.parquet"))
 
     def remove_extras(self) -> None:
         """Delete what an earlier run left beside its trace; a user's own files in the folder stay."""
-        for path in (self.checkpoints, self.samples, self.landscape):
+        for path in (self.checkpoints, self.samples, self.landscape, self.chains):
             if path.is_dir():
                 shutil.rmtree(path)
         for path in (self.recipe, self.environment):

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ebmdiag.arrow import floats, integers
 from ebmdiag.errors import TraceError, UsageError
+from ebmdiag.locks import is_held
 from ebmdiag.metadata import TraceMetadata
 from ebmdiag.names import nearest
 from ebmdiag.runfolder import RunFolder
@@ -222,7 +222,7 @@ def _join(run: RunFolder, pieces: list[pa.Table]) -> Trace:
             last = int(fresh.column("step")[-1].as_py())
             newest = piece
     metadata = metadata_of(newest.schema, str(run.trace))
-    if metadata.state == "running" and not is_being_written(run):
+    if metadata.state == "running" and not is_held(run.lock):
         metadata = metadata.with_state("interrupted", "the process that wrote this run is gone")
     table = pa.concat_tables([piece.replace_schema_metadata(None) for piece in kept], promote_options="default")
     _refuse_disorder(run.trace, table)
@@ -245,16 +245,3 @@ def _refuse_disorder(path: Path, table: pa.Table) -> None:
         raise TraceError(
             f"{path}: steps must increase, but row {row + 2} has step {steps[row + 1]} after step {steps[row]}."
         )
-
-
-def is_being_written(run: RunFolder) -> bool:
-    """Whether a living process holds the run's lock."""
-    if not run.lock.exists():
-        return False
-    try:
-        with filelock.FileLock(run.lock, timeout=0):
-            return False
-    except filelock.Timeout:
-        return True
-    except OSError:  # we may not ask: leave it as the file says
-        return True

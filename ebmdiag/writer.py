@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import filelock
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 from ebmdiag.arrow import integers
 from ebmdiag.errors import DivergenceError, OutputExistsError, TraceError, UsageError, WriteError
 from ebmdiag.files import refuse_existing, replacing, writing
+from ebmdiag.locks import acquire
 from ebmdiag.metadata import RunState, TraceMetadata
 from ebmdiag.names import nearest
 from ebmdiag.runfolder import RunFolder
@@ -34,7 +34,6 @@ from ebmdiag.trace import part_paths, read_piece, read_trace, rows_after
 _COMPACT_AT_PARTS = 200
 _REQUIRED = tuple(name for name, statistic in BY_COLUMN.items() if statistic.required)
 _ROW_GROUP = 50_000
-_LOCK_PATIENCE_S = 1.0  # a reader asks for the lock for an instant to see whether the run is alive
 
 
 class TraceWriter:
@@ -86,7 +85,7 @@ class TraceWriter:
         self._flush_seconds = flush_seconds
         self._rows: list[dict[str, Any]] = []
         self._started = self._flushed_at = time.monotonic()
-        self._lock = _acquire(self.run)
+        self._lock = acquire(self.run.lock, self.run.trace)
         try:
             self._open(force=force, resume=resume)
         except BaseException:
@@ -274,19 +273,6 @@ class TraceWriter:
         except WriteError as refused:  # the first error is the one to show; the parts on disk stay readable
             if str(refused) != str(error):
                 error.add_note(str(refused))
-
-
-def _acquire(run: RunFolder) -> filelock.BaseFileLock:
-    with writing(run.folder):
-        run.folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(run.lock, timeout=_LOCK_PATIENCE_S)
-        try:
-            lock.acquire()
-        except filelock.Timeout as error:
-            raise UsageError(
-                f"another process is writing {run.trace}; wait for it, or choose another place with --out."
-            ) from error
-    return lock
 
 
 def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:

@@ -73,12 +73,13 @@ def learn(
     start="gaussian",
     batch=100,
     seed=0,
+    sampler=None,
     **optimizer,
 ):
     """Rows of a run on Normal(0, 1/precision) data, and the precisions learned in the end.
 
     Persistent chains start as Normal(0, 1), and all are used in each iteration. The optimizer is plain SGD
-    unless its keys say otherwise.
+    unless its keys say otherwise. ``sampler``: further keys of [langevin].
     """
     heat = temperature(epsilon)
     tables = {
@@ -91,7 +92,8 @@ def learn(
         },
         "optimizer": {"name": "sgd", "learning_rate": rate, **optimizer},
         "langevin": {"epsilon": epsilon, "steps": steps, "start": start}
-        | ({"bank": batch, "bank_start": "gaussian"} if start == "persistent" else {}),
+        | ({"bank": batch, "bank_start": "gaussian"} if start == "persistent" else {})
+        | (sampler or {}),
     }
     algorithm = Algorithm.of(
         recipe_from_tables(tables, "test"), Gaussian((precision,) * coordinates), torch.device("cpu")

@@ -18,6 +18,7 @@ from ebmdiag.cli.options import (
     json_option,
     out_option,
     print_json,
+    run_argument,
     trace_argument,
     until_option,
 )
@@ -25,6 +26,7 @@ from ebmdiag.errors import EbmdiagError, UsageError
 from ebmdiag.files import refuse_existing, replacing
 from ebmdiag.report.style import FORMATS
 from ebmdiag.result import Finding, Result
+from ebmdiag.runfolder import RunFolder
 from ebmdiag.terminal import printable
 
 if TYPE_CHECKING:
@@ -49,10 +51,9 @@ def analysis_command(analysis: Analysis) -> click.Command:
         return _run(analysis, trace, analysis.options(**chosen), **common)
 
     decorators = [
-        trace_argument,
+        trace_argument if analysis.subject == "trace" else run_argument,
         *_own_options(analysis),
-        from_option,
-        until_option,
+        *((from_option, until_option) if analysis.subject == "trace" else ()),
         json_option,
         out_option(f"Draw the result: a file ending in {', '.join('.' + kind for kind in FORMATS)}."),
         force_option,
@@ -69,16 +70,19 @@ def _run(
     path: Path,
     options: Any,
     *,
-    first: int | None,
-    last: int | None,
     as_json: bool,
     out: Path | None,
     force: bool,
     strict: bool,
+    first: int | None = None,
+    last: int | None = None,
 ) -> int:
     if out is not None:
         _check_output(out, force=force)
-    result = analysis.analyse(_rows(path, analysis.columns(options), first, last), options)
+    if analysis.subject == "run":
+        result = analysis.analyse(RunFolder.of(path), options)
+    else:
+        result = analysis.analyse(_rows(path, analysis.columns(options), first, last), options)
     findings = analysis.judge(result)
     if as_json:
         print_json({"result": result.to_json(), "findings": [finding.to_json() for finding in findings]})

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ebmdiag.analysis import Analysis
 from ebmdiag.arrow import floats
-from ebmdiag.errors import EbmdiagError, TraceError
+from ebmdiag.errors import EbmdiagError, NothingToAnalyse, TraceError
 from ebmdiag.registry import ANALYSES, load, registered
 from ebmdiag.report.envelope import Envelope, envelope
 from ebmdiag.report.pictures import Folder, read_landscapes, read_pictures
@@ -22,7 +22,7 @@ from ebmdiag.result import Finding, Result, Table
 from ebmdiag.runfolder import RunFolder
 from ebmdiag.trace import Trace, read_trace
 
-FIRST_SECTIONS = ("summary", "phases", "acf", "ccf")
+FIRST_SECTIONS = ("summary", "convergence", "landscape", "phases", "acf", "ccf")
 SEVERITIES = ("error", "warning", "info")
 _LARGEST_ENVIRONMENT = 1024**2
 
@@ -82,7 +82,7 @@ def gather(path: Path, first: int | None = None, last: int | None = None) -> Run
         trace=trace,
         series=tuple(_series(trace)),
         columns=_other_columns(trace),
-        answers=tuple(answer(name, trace) for name in section_order(registered(ANALYSES))),
+        answers=tuple(_answers(trace, place)),
         images=read_pictures(place.samples),
         landscapes=read_landscapes(place.landscape),
         environment=environment,
@@ -99,15 +99,27 @@ def _place(name: str) -> int:
     return FIRST_SECTIONS.index(name) if name in FIRST_SECTIONS else len(FIRST_SECTIONS)
 
 
-def answer(name: str, trace: Trace) -> Answer:
-    """One analysis with its default options; a fault that it knows becomes a note in its section."""
+def _answers(trace: Trace, place: RunFolder) -> Iterable[Answer]:
+    for name in section_order(registered(ANALYSES)):
+        found = answer(name, trace, place)
+        if found is not None:
+            yield found
+
+
+def answer(name: str, trace: Trace, place: RunFolder) -> Answer | None:
+    """One analysis with its default options; a fault that it knows becomes a note in its section.
+
+    None where the run has none of what the analysis looks at.
+    """
     try:
         analysis: Analysis = load(ANALYSES, name)
     except EbmdiagError as error:
         return Answer(name, name, "", failure=str(error))
     try:
-        result = analysis.analyse(trace, analysis.options())
+        result = analysis.analyse(trace if analysis.subject == "trace" else place, analysis.options())
         findings = tuple(analysis.judge(result))
+    except NothingToAnalyse:
+        return None
     except EbmdiagError as error:
         return Answer(name, analysis.title, analysis.summary, analysis, failure=str(error))
     except Exception as error:  # noqa: BLE001 - one analysis, perhaps a third party's, must not cost the whole report

@@ -10,7 +10,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from ebmdiag.errors import DataError
 
 Floats = NDArray[np.float64]
+Modes = NDArray[np.int8]
 Loaded = TypeVar("Loaded")
+Item = TypeVar("Item")
 
 MOST_IMAGES = 6
 MOST_LANDSCAPES = 3
@@ -30,7 +32,9 @@ LARGEST_LANDSCAPE = 64 * 1024**2  # unpacked
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LONGEST_GRID = 1024
+_MOST_MODES = 100
 _STEP = re.compile(r"step_(\d{1,15})")
+_MODE_NAME = re.compile(r"[A-Za-z0-9 .,()°+-]{1,24}")  # it goes into figures, where $ and \ would be mathematics
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Landscape:
         grid: coordinates along both axes, shape (G,), increasing.
         log_true, energy: log density of the data and U, shape (G, G); row = x1, column = x0.
         samples: short-run samples, shape (M, 2).
+        modes, sample_modes: to which mode of the truth a grid point, shape (G, G), and a sample, shape (M,), belongs:
+            a place among ``mode_names``. None, and no names, in files of before modes were kept.
     """
 
     step: int
@@ -58,6 +64,9 @@ class Landscape:
     log_true: Floats
     energy: Floats
     samples: Floats
+    modes: Modes | None = None
+    sample_modes: Modes | None = None
+    mode_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ def read_pictures(folder: Path) -> Folder:
 
 
 def read_landscapes(folder: Path) -> Folder:
-    """The first, the last and some in between of ``step_*.npz``."""
+    """The first, the last and some in between of ``step_*.npz``: as many as a page shows."""
     landscapes, notes, files = _read(folder, "npz", MOST_LANDSCAPES, read_landscape)
     return Folder(landscapes=landscapes, notes=notes, files=files)
 
@@ -85,21 +94,30 @@ def read_landscapes(folder: Path) -> Folder:
 def _read(
     folder: Path, ending: str, most: int, load: Callable[[Path, int], Loaded]
 ) -> tuple[tuple[Loaded, ...], tuple[str, ...], int]:
-    found = sorted(
-        (int(match[1]), path)
-        for path in folder.glob(f"step_*.{ending}")
-        if (match := _STEP.fullmatch(path.stem)) and path.is_file()
-    )
-    chosen = sorted({round(place) for place in np.linspace(0, max(0, len(found) - 1), min(most, len(found)))})
+    found = by_step(folder, ending)
     loaded: list[Loaded] = []
     notes: list[str] = []
-    for place in chosen:
-        step, path = found[place]
+    for step, path in evenly(found, most):
         try:
             loaded.append(load(path, step))
         except DataError as error:
             notes.append(str(error))
     return tuple(loaded), tuple(notes), len(found)
+
+
+def by_step(folder: Path, ending: str) -> list[tuple[int, Path]]:
+    """Step and path of each file ``step_*.ending`` in a folder, in the order of steps; empty without the folder."""
+    return sorted(
+        (int(match[1]), path)
+        for path in folder.glob(f"step_*.{ending}")
+        if (match := _STEP.fullmatch(path.stem)) and path.is_file()
+    )
+
+
+def evenly(found: Sequence[Item], most: int) -> list[Item]:
+    """The first, the last and some in between, ``most`` at most."""
+    places = sorted({round(place) for place in np.linspace(0, max(0, len(found) - 1), min(most, len(found)))})
+    return [found[place] for place in places]
 
 
 def read_png(path: Path, step: int) -> Picture:
@@ -140,10 +158,11 @@ def read_landscape(path: Path, step: int) -> Landscape:
         raise DataError(f"{path.name}: the landscape holds values that are not finite and is not shown.")
     if np.isnan(log_true).any() or not np.isfinite(log_true.max()):
         raise DataError(f"{path.name}: log_true must be finite or minus infinity; it is not shown.")
-    return Landscape(step, grid, log_true, energy, samples)
+    return Landscape(step, grid, log_true, energy, samples, *_checked_modes(path, arrays))
 
 
 _NAMES = ("grid", "log_true", "energy", "samples")
+_MODES = ("modes", "sample_modes", "mode_names")
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -153,9 +172,33 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(f"{unpacked} bytes unpacked, {LARGEST_LANDSCAPE} at most")
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: np.asarray(archive[name]) for name in (*_NAMES, "step")}
-    if any(array.dtype.kind not in "fiu" for array in arrays.values()):
-        raise ValueError("arrays must hold numbers")
-    return arrays
+        if any(array.dtype.kind not in "fiu" for array in arrays.values()):
+            raise ValueError("arrays must hold numbers")
+        return arrays | {name: np.asarray(archive[name]) for name in _MODES if name in archive.files}
+
+
+def _checked_modes(path: Path, arrays: dict[str, NDArray[Any]]) -> tuple[Modes | None, Modes | None, tuple[str, ...]]:
+    """Modes of grid and samples and their names; nothing of it in older files.
+
+    Raises:
+        DataError: they do not belong to this landscape.
+    """
+    if not any(name in arrays for name in _MODES):
+        return None, None, ()
+    if not all(name in arrays for name in _MODES):
+        raise DataError(f"{path.name}: of {', '.join(_MODES)} some are missing; it is not shown.")
+    modes, sample_modes, names = (arrays[name] for name in _MODES)
+    if modes.shape != arrays["energy"].shape or sample_modes.shape != arrays["samples"].shape[:1]:
+        shapes = f"modes {modes.shape}, sample_modes {sample_modes.shape}"
+        raise DataError(f"{path.name}: the modes do not belong to the landscape ({shapes}); it is not shown.")
+    if names.ndim != 1 or names.dtype.kind != "U" or not 1 <= len(names) <= _MOST_MODES:
+        raise DataError(f"{path.name}: mode_names must be 1 to {_MOST_MODES} names; it is not shown.")
+    if not all(_MODE_NAME.fullmatch(name) for name in names.tolist()) or len(set(names.tolist())) < len(names):
+        raise DataError(f"{path.name}: mode_names must differ and be of up to 24 plain characters; it is not shown.")
+    for numbers in (modes, sample_modes):
+        if numbers.dtype.kind not in "iu" or (numbers < 0).any() or (numbers >= len(names)).any():
+            raise DataError(f"{path.name}: modes must be numbers from 0 to {len(names) - 1}; it is not shown.")
+    return modes.astype(np.int8), sample_modes.astype(np.int8), tuple(names.tolist())
 
 
 def _check_shapes(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

@@ -208,7 +208,7 @@ def _traces(run: Run, suffix: str) -> Section:
 
 
 def _landscapes(run: Run, suffix: str) -> Section:
-    anchor = f"landscape{suffix}"
+    anchor = f"densities{suffix}"
     plots = []
     for place, one in enumerate(run.landscapes.landscapes):
         drawing, table = landscape.draw(one)
@@ -216,7 +216,7 @@ def _landscapes(run: Run, suffix: str) -> Section:
         plots.append(plot(drawing, f"{anchor}-{place}", title, [table]))
     return Section(
         anchor,
-        "Landscape",
+        "Densities",
         "The density of the data, the learned density and where short runs end.",
         notes=run.landscapes.notes,
         plots=plots,

@@ -74,7 +74,7 @@ def test_ids_are_unique_and_every_link_inside_the_page_leads_somewhere(workplace
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     targets = {link["href"].removeprefix("#") for link in page.all("a")}
-    assert {"content", "findings", "traces", "one", "two", "landscape", "samples", "recipe", "glossary"} <= targets
+    assert {"content", "findings", "traces", "one", "two", "densities", "samples", "recipe", "glossary"} <= targets
     assert targets <= set(ids)
 
 
@@ -98,8 +98,11 @@ def test_the_same_trace_gives_the_same_bytes(workplace, analyses):
 
 
 def test_the_registered_analyses_are_the_sections(workplace):
-    """The real ones, on a run in which nothing is wrong; also the default place."""
-    from ebmdiag.registry import ANALYSES, registered
+    """The real ones, on a run in which nothing is wrong; also the default place.
+
+    An analysis of what lies beside the trace has no section where nothing does.
+    """
+    from ebmdiag.registry import ANALYSES, load, registered
 
     write_trace("a", rows=300)
     assert call(["report", "a.parquet"]) == 0
@@ -107,7 +110,9 @@ def test_the_registered_analyses_are_the_sections(workplace):
     assert page.problems == []
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    assert set(registered(ANALYSES)) <= set(ids)
+    subjects = {name: load(ANALYSES, name).subject for name in registered(ANALYSES)}
+    assert {name for name, subject in subjects.items() if subject == "trace"} <= set(ids)
+    assert not {name for name, subject in subjects.items() if subject == "run"} & set(ids)
     assert "Incomplete." not in page.text
 
 

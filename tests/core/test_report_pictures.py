@@ -11,6 +11,7 @@ from report_files import GRID_POINTS, gaussian_landscape, png, save_landscape
 from ebmdiag.errors import DataError
 from ebmdiag.report import landscape
 from ebmdiag.report.pictures import read_landscape, read_landscapes, read_pictures, read_png
+from ebmdiag.report.svg import inline_svg
 
 
 def test_a_png_is_read_as_it_is(tmp_path):
@@ -75,15 +76,42 @@ def test_mass_outside_of_the_square_is_seen():
     assert found.true_mass == pytest.approx(0.8176**2, rel=2e-2)  # P(|Z| < 4/3)²
 
 
-def test_three_panels_with_words():
+def test_densities_and_their_logarithms_with_words():
     drawing, table = landscape.draw(gaussian_landscape())
     assert [axes.get_title(loc="left") for axes in drawing.figure.axes] == [
         "data: true density",
         "model: exp(−U)",
         "short-run samples",
+        "log of it, 12 nats deep",
+        "log of it",
+        "log of it",
     ]
     assert "50 short-run samples with their kernel density" in drawing.alt
+    assert "12 nats or more for the model" in drawing.alt
+    assert "the logarithms; all that lies 12 nats or more below" in drawing.caption
     assert table.columns["value"][-1] == 0
+
+
+def test_the_pictures_hold_the_densities_and_their_clipped_logarithms():
+    one = gaussian_landscape(samples=400)
+    drawing, table = landscape.draw(one)
+    shown = [axes.get_images()[0].get_array() for axes in drawing.figure.axes]
+    found, short = landscape.compare(one), landscape.compare_short_run(one)
+    for density, above, below in zip((found.true, found.model, short.model), shown[:3], shown[3:], strict=True):
+        np.testing.assert_allclose(above, density, rtol=1e-12)
+        deep = np.log(density / density.max()) < -12
+        assert deep.any()
+        assert (below[deep] == -12).all()
+        np.testing.assert_allclose(below[~deep], np.log(density / density.max())[~deep], atol=1e-9)
+    told = dict(zip(*table.columns.values(), strict=True))
+    assert told["KL(truth, short-run kernel density), nats"] == pytest.approx(short.divergence)
+    assert 0 < short.divergence < 1
+
+
+def test_three_landscapes_stay_small():
+    landscapes = [gaussian_landscape(model_sd=sd, samples=2000) for sd in (0.5, 0.7, 1.0)]
+    sizes = [len(inline_svg(landscape.draw(one)[0].figure, "a", "b", "c")) for one in landscapes]
+    assert sum(sizes) < 2e6
 
 
 @pytest.mark.parametrize("samples", [np.zeros((0, 2)), np.zeros((1, 2)), np.ones((40, 2)), np.full((40, 2), 1e6)])
@@ -105,6 +133,47 @@ def test_a_density_of_zero_is_allowed(tmp_path):
     one[0, 0] = -np.inf
     found = landscape.compare(read_landscape(save_landscape(tmp_path / "step_9.npz", log_true=one), 9))
     assert np.isfinite(found.divergence)
+
+
+def modes_of(names=("left", "right"), **changes):
+    grid_modes = np.broadcast_to((GRID_POINTS > 0).astype(np.int8), (161, 161))
+    sample_modes = (gaussian_landscape().samples[:, 0] > 0).astype(np.int8)
+    return {"modes": grid_modes, "sample_modes": sample_modes, "mode_names": np.array(names)} | changes
+
+
+def test_modes_come_back_and_older_files_have_none(tmp_path):
+    found = read_landscape(save_landscape(tmp_path / "step_9.npz", **modes_of()), 9)
+    assert found.mode_names == ("left", "right")
+    np.testing.assert_array_equal(found.modes, modes_of()["modes"])
+    np.testing.assert_array_equal(found.sample_modes, found.samples[:, 0] > 0)
+    older = read_landscape(save_landscape(tmp_path / "step_9.npz"), 9)
+    assert (older.modes, older.sample_modes, older.mode_names) == (None, None, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"modes": np.zeros((161, 160), np.int8)}, "do not belong"),
+        ({"sample_modes": np.zeros(3, np.int8)}, "do not belong"),
+        ({"modes": np.full((161, 161), 2)}, "numbers from 0 to 1"),
+        ({"sample_modes": np.full(50, -1)}, "numbers from 0 to 1"),
+        ({"modes": np.zeros((161, 161))}, "numbers from 0 to 1"),
+        ({"names": ("a", "a")}, "must differ"),
+        ({"names": ("$x$", "b")}, "plain characters"),
+        ({"names": ("<b>", "b")}, "plain characters"),
+        ({"names": [f"m{k}" for k in range(200)]}, "1 to 100 names"),
+        ({"mode_names": np.arange(2)}, "1 to 100 names"),
+        ({"mode_names": np.array(["a", {}], dtype=object)}, "cannot be read"),
+    ],
+)
+def test_foreign_modes_are_refused(tmp_path, changes, words):
+    with pytest.raises(DataError, match=words):
+        read_landscape(save_landscape(tmp_path / "step_9.npz", **modes_of(**changes)), 9)
+
+
+def test_half_of_the_modes_are_refused(tmp_path):
+    with pytest.raises(DataError, match="some are missing"):
+        read_landscape(save_landscape(tmp_path / "step_9.npz", modes=modes_of()["modes"]), 9)
 
 
 @pytest.mark.parametrize(

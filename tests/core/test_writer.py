@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import ebmdiag.locks
 import ebmdiag.writer
 from ebmdiag import TraceWriter, read_trace
 from ebmdiag.errors import DivergenceError, OutputExistsError, TraceError, UsageError, WriteError
@@ -107,7 +108,7 @@ def test_parts_of_a_killed_run_are_not_overwritten_either(workplace):
 
 
 def test_two_writers_at_once(workplace, monkeypatch):
-    monkeypatch.setattr(ebmdiag.writer, "_LOCK_PATIENCE_S", 0.0)
+    monkeypatch.setattr(ebmdiag.locks, "_PATIENCE_S", 0.0)
     with TraceWriter("a.parquet", epsilon=0.1) as writer:
         with pytest.raises(UsageError, match="another process is writing"):
             TraceWriter("a.parquet", epsilon=0.1, force=True)

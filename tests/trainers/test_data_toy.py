@@ -8,7 +8,10 @@ import torch
 from scipy import integrate, stats
 
 from ebmdiag.errors import UsageError
+from ebmdiag.report.pictures import read_landscape
 from ebmdiag_trainers.data import EightGaussians, Rings
+from ebmdiag_trainers.nets import ToyNet
+from ebmdiag_trainers.pictures import save_landscape
 
 DENSITIES = [Rings(), EightGaussians()]
 DRAWS = 200_000
@@ -115,6 +118,39 @@ def test_mean_radius_of_the_inner_ring_is_size_biased():
     error = inner.std() / math.sqrt(len(inner))
     assert abs(inner.mean() - (1 + 0.15**2)) < 4 * error + 3e-4  # 3e-4: the cut at 1.5 between two rings
     assert abs(inner.mean() - 1) > 20 * error
+
+
+def test_the_mode_of_a_point_is_the_nearest_one():
+    on_rings = np.array([[1.49, 0], [0, -1.51], [0, 0], [-2.4, 2.4], [0, 99]])
+    assert Rings().modes(on_rings).tolist() == [0, 1, 0, 2, 3]
+    centres = EightGaussians().centres
+    assert EightGaussians().modes(np.stack([centres, 0.5 * centres, 7 * centres])).tolist() == [[*range(8)]] * 3
+    assert EightGaussians().modes(np.array([0.1, 1.2])) == EightGaussians.mode_names.index("90°")
+
+
+@pytest.mark.parametrize("density", DENSITIES, ids=lambda density: density.name)
+def test_modes_share_the_draws_evenly(density):
+    counts = np.bincount(density.modes(draw(density)), minlength=len(density.mode_names))
+    assert len(counts) == len(set(density.mode_names))
+    expected = np.full(len(counts), DRAWS / len(counts))
+    assert stats.chisquare(counts, expected).pvalue > 1e-3
+    uneven = np.bincount(density.modes(draw(density) + 0.3), minlength=len(counts))  # negative control
+    assert stats.chisquare(uneven, expected).pvalue < 1e-6
+
+
+@pytest.mark.parametrize("density", DENSITIES, ids=lambda density: density.name)
+def test_a_landscape_holds_the_modes_of_grid_and_samples(density, tmp_path):
+    torch.manual_seed(0)
+    samples = density.draw(30, seeded())
+    save_landscape(tmp_path / "step_7.npz", ToyNet(), density, samples, 7, epsilon=0.1)
+    found = read_landscape(tmp_path / "step_7.npz", 1)
+    assert (found.step, found.mode_names) == (7, density.mode_names)
+    assert found.modes.dtype == found.sample_modes.dtype == np.int8
+    row, column = 3, 100
+    place = np.array([found.grid[column], found.grid[row]])
+    assert found.modes[row, column] == density.modes(place)
+    assert found.log_true[row, column] == density.log_density(place)
+    np.testing.assert_array_equal(found.sample_modes, density.modes(found.samples))
 
 
 @pytest.mark.parametrize("density", DENSITIES, ids=lambda density: density.name)

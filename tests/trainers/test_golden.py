@@ -15,6 +15,8 @@ from ebmdiag_trainers.nets import NETS
 from ebmdiag_trainers.observables import mean_gradient_norm
 from ebmdiag_trainers.optimizers import build_optimizer
 from ebmdiag_trainers.recipe import Optimizer
+from ebmdiag_trainers.samplers import Target
+from ebmdiag_trainers.samplers.langevin import langevin_log_ratio, langevin_proposal
 
 HERE = Path(__file__).parent.parent / "golden"
 CASES = {"toy": "ToyNet", "vanilla": "VanillaNet", "nonlocal": "NonlocalNet"}
@@ -139,3 +141,21 @@ def test_published_weights_load(case, tmp_path):
     other = NETS["VanillaNet" if type(net).__name__ != "VanillaNet" else "ToyNet"]()
     with pytest.raises(EbmdiagError, match="does not fit"):
         load_weights(other, tmp_path / "net.pth")
+
+
+def test_mala(case):
+    """One Metropolis-adjusted step from given momenta: proposal, and log of the ratio within float32's round-off of F.
+
+    The ratio is a difference of U = F / T, so an error of one unit in the last place of F is divided by T.
+    """
+    net, golden = case
+    epsilon = float(golden["epsilon"])
+    target = Target(net, temperature(epsilon))
+    before = target.point(golden["x0"])
+    after = langevin_proposal(target, before, epsilon, golden["noise"][0])
+    assert_close(after.x, golden["mala/proposal"], 1e-6)
+    error = (langevin_log_ratio(before, after, epsilon) - golden["mala/log_accept"]).abs().max()
+    last_place = float(torch.finfo(torch.float32).eps * golden["energy_x0"].abs().max()) / temperature(epsilon)
+    assert error < 8 * last_place + 1e-6
+    wrong = langevin_log_ratio(before, after, 1.1 * epsilon)
+    assert (wrong - golden["mala/log_accept"]).abs().max() > 8 * last_place + 1e-6  # another step size is seen

@@ -62,6 +62,15 @@ def save_checkpoint(path: Path, state: State, recipe: dict[str, Any]) -> None:
         "generators": list(state.generator_states()),
         "last": None if state.last is None else asdict(state.last),
     }
+    save_plain(path, values)
+
+
+def save_plain(path: Path, values: Any) -> None:
+    """Write plain containers and tensors beside their place, and rename them into it.
+
+    Raises:
+        WriteError: the operating system refused; nothing half-written is left.
+    """
     with replacing(path) as beside, beside.open("wb") as handle:
         try:
             torch.save(values, handle)
@@ -80,7 +89,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: missing, damaged, of another kind, or holding anything but plain values and tensors.
     """
-    values = _load(path)
+    values = load_plain(path, "; delete it to resume from the checkpoint before")
     needed = {"format", "recipe", "step", "net", "optimizer", "bank", "generators", "last"}
     if isinstance(values, dict) and values.get("format", FORMAT) != FORMAT:
         raise CheckpointError(
@@ -98,16 +107,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, recipe, values)
 
 
-def _load(path: Path) -> Any:
-    """Plain values and tensors of a file that ``torch.save`` wrote; nothing else is ever unpickled."""
+def load_plain(path: Path, advice: str = "") -> Any:
+    """Plain values and tensors of a file that ``torch.save`` wrote; nothing else is ever unpickled.
+
+    ``advice`` ends the sentence about a damaged file.
+
+    Raises:
+        CheckpointError: missing, damaged, or holding anything else.
+    """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}.") from error
     except Exception as error:  # damaged bytes raise whatever they happen to spell
         raise CheckpointError(
-            f"{path} cannot be read: damaged, not written by torch.save, or holding more than plain tensors; "
-            "delete it to resume from the checkpoint before."
+            f"{path} cannot be read: damaged, not written by torch.save, or holding more than plain tensors{advice}."
         ) from error
 
 
@@ -138,7 +152,7 @@ def load_weights(net: torch.nn.Module, path: Path) -> None:
     Raises:
         CheckpointError: missing, damaged, or of another net.
     """
-    values = _load(path)
+    values = load_plain(path)
     weights = values["net"] if isinstance(values, dict) and "net" in values else values
     try:
         net.load_state_dict(weights)

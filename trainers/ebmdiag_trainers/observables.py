@@ -31,11 +31,14 @@ def mean_gradient_norm(sums: PathSums) -> float:
 
 
 def virial(record: Record) -> float | None:
-    """(E x·g - (ε²/4) E‖g‖²) / N over the tail: exactly 1 for a stationary unadjusted chain, of any energy."""
+    """(E x·g - (ε²/4) E‖g‖²) / N over the tail: exactly 1 for a stationary unadjusted chain, of any energy.
+
+    For a sampler that leaves exp(-U) invariant it is E x·g / N that is 1 (PathSums.virial_correction).
+    """
     if record.epsilon == 0:
         return None
     sums = record.sums
-    pull = sums.means["tail_position_gradient"] - sums.means["tail_gradient_squared"] / 2
+    pull = sums.means["tail_position_gradient"] - sums.virial_correction * sums.means["tail_gradient_squared"]
     return pull / (sums.tail_steps * record.temperature * record.coordinates)
 
 

@@ -5,19 +5,17 @@ The loop knows none of them; a new one is a class with ``tell`` and ``finish``.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-import click
-
 from ebmdiag.runfolder import RunFolder
 from ebmdiag.writer import TraceWriter
 from ebmdiag_trainers.checkpoints import checkpoint_path, save_checkpoint
 from ebmdiag_trainers.pictures import PlanarDensity, save_image_grid, save_landscape
+from ebmdiag_trainers.progress import Progress
 from ebmdiag_trainers.recipe import Recipe
 from ebmdiag_trainers.training import Algorithm, Info, State
 
@@ -66,16 +64,14 @@ class CheckpointObserver:
     def tell(self, state: State, info: Info) -> None:
         """Save if it is time, or if this iteration's state is to be kept."""
         if self._is_kept(state.step) or time.monotonic() - self._saved_at >= self._seconds:
-            self._save(state)
+            self.save(state)
 
     def finish(self, state: State) -> None:
         """Save the last state."""
-        self._save(state)
+        self.save(state)
 
-    def _is_kept(self, step: int) -> bool:
-        return self._every > 0 and step % self._every == 0
-
-    def _save(self, state: State) -> None:
+    def save(self, state: State) -> None:
+        """Save now, for whoever is about to take long."""
         path = checkpoint_path(self._folder, state.step)
         self._saved_at = time.monotonic()
         if path.exists():
@@ -86,6 +82,9 @@ class CheckpointObserver:
             self._passing.append(path)
         while len(self._passing) > 2:
             self._passing.pop(0).unlink(missing_ok=True)
+
+    def _is_kept(self, step: int) -> bool:
+        return self._every > 0 and step % self._every == 0
 
 
 class PictureObserver:
@@ -119,58 +118,23 @@ class PictureObserver:
 
 
 class ProgressObserver:
-    """Tells a person how far the run is: a bar on a terminal, else a line every half minute, on stderr."""
+    """Tells a person how far the learning is."""
 
     def __init__(self, total: int, done: int, quiet: bool) -> None:
-        self._total = total
-        self._bar = click.progressbar(
-            length=total,
-            label="learning",
-            file=sys.stderr,
-            show_pos=True,
-            show_eta=True,
-            item_show_func=_summary,
-            hidden=quiet or not sys.stderr.isatty(),
-            update_min_steps=1,
-        )
-        self._lines = not quiet and not sys.stderr.isatty()
-        self._started = self._spoken = time.monotonic()
-        self._first = done
+        self._progress = Progress(total, done, quiet, label="learning", unit="iteration")
 
     def tell(self, state: State, info: Info) -> None:
         """Move the bar."""
-        self._bar.update(1, info)
-        if self._lines and time.monotonic() - self._spoken >= 30:
-            self._spoken = time.monotonic()
-            click.echo(f"iteration {state.step} of {self._total}  {_summary(info)}  {self._left(state.step)}", err=True)
-
-    def _left(self, step: int) -> str:
-        seconds = (time.monotonic() - self._started) / max(step - self._first, 1) * (self._total - step)
-        return f"about {_duration(seconds)} left"
+        self._progress.advance(1, lambda: f"d {info.row['d_s_t']:+.4g}  r {info.row['r_t']:.4g}")
 
     def finish(self, state: State) -> None:
         """Nothing: the bar ends with the context."""
 
     def __enter__(self) -> Self:
-        self._bar.__enter__()
-        self._bar.update(self._first)
+        self._progress.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bar.__exit__(kind, error, traceback)
-
-
-def _summary(info: Info | None) -> str | None:
-    if info is None:
-        return None
-    return f"d {info.row['d_s_t']:+.4g}  r {info.row['r_t']:.4g}"
-
-
-def _duration(seconds: float) -> str:
-    """A duration for reading: ``45 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+        self._progress.__exit__(kind, error, traceback)

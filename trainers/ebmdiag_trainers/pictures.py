@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -27,6 +27,17 @@ class PlanarDensity(Protocol):
 
     def log_density(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """log q of points, shape (..., 2) → (...)."""
+        ...
+
+
+@runtime_checkable
+class WithModes(Protocol):
+    """A planar density that can say to which of its modes a point belongs."""
+
+    mode_names: tuple[str, ...]
+
+    def modes(self, points: NDArray[np.float64]) -> NDArray[np.int8]:
+        """The nearest mode's place among ``mode_names``, shape (..., 2) → (...)."""
         ...
 
 
@@ -61,7 +72,8 @@ def save_landscape(
     """Write what a landscape picture needs, as npz.
 
     ``grid`` (G,): coordinates along both axes. ``log_true``, ``energy`` (G, G): log q and U, row = x1, column = x0.
-    ``samples`` (M, 2): short-run samples. ``step``: the iteration.
+    ``samples`` (M, 2): short-run samples. ``step``: the iteration. Of a density :class:`WithModes` also ``modes``
+    (G, G) and ``sample_modes`` (M,), int8, counted from 0, and ``mode_names``.
     """
     grid = np.linspace(-density.extent, density.extent, _GRID)
     points = np.stack(np.meshgrid(grid, grid), axis=-1)
@@ -69,12 +81,23 @@ def save_landscape(
     states = torch.as_tensor(points.reshape(-1, 2, 1, 1), dtype=torch.float32, device=device)
     with torch.no_grad():
         energy = net(states).double().cpu().numpy().reshape(_GRID, _GRID) / temperature(epsilon)
+    ends = samples.detach().cpu().double().numpy().reshape(-1, 2)
+    arrays: dict[str, Any] = {
+        "grid": grid,
+        "log_true": density.log_density(points),
+        "energy": energy,
+        "samples": ends,
+        "step": np.int64(step),
+        **_modes(density, points, ends),
+    }
     with replacing(path) as beside, beside.open("wb") as handle:
-        np.savez_compressed(
-            handle,
-            grid=grid,
-            log_true=density.log_density(points),
-            energy=energy,
-            samples=samples.detach().cpu().double().numpy().reshape(-1, 2),
-            step=np.int64(step),
-        )
+        np.savez_compressed(handle, **arrays)
+
+
+def _modes(
+    density: PlanarDensity, points: NDArray[np.float64], samples: NDArray[np.float64]
+) -> dict[str, NDArray[Any]]:
+    if not isinstance(density, WithModes):
+        return {}
+    names = np.array(density.mode_names)
+    return {"modes": density.modes(points), "sample_modes": density.modes(samples), "mode_names": names}

@@ -60,6 +60,7 @@ class Data:
     path: str = _value("", None, "archive, folder or file; empty: download or compute")
     channels: int | None = _value(None, _COUNT, "colours of an image; left out: as the source has them")
     noise: float = _value(0.0, _NOT_NEGATIVE, "standard deviation of the Gaussian noise added to positives")
+    held_out: int = _value(0, _NOT_NEGATIVE, "items kept from training, for 'ebmdiag convergence' to compare with")
     precisions: tuple[float, ...] = _value((), None, "gaussian only: of the coordinates, repeated in turn")
     coordinates: int | None = _value(None, _COUNT, "gaussian only; left out: as many as there are precisions")
 
@@ -99,6 +100,18 @@ class Langevin:
     precision: str = _value(
         "float32", _one_of("float32", "bfloat16", "tf32"), "inside the net, during the chain; tf32 on GPUs only"
     )
+    sampler: str = _value("langevin", _FILLED, "what the L steps are: langevin, mala, hmc, underdamped, gibbs, …")
+    step_size: float = _value(0.0, _NOT_NEGATIVE, "of other samplers than langevin; 0: epsilon")
+    leapfrog: int = _value(10, _COUNT, "hmc: leapfrog steps in one of its L steps")
+    friction: float = _value(1.0, _POSITIVE, "underdamped: per unit of time, where a step lasts step_size")
+    splitting: str = _value("baoab", _one_of("baoab", "obabo"), "underdamped: order of kicks, drifts and noise")
+    expansions: int = _value(8, _COUNT, "gibbs: widths that a slice may take")
+    temperatures: tuple[float, ...] = _value((), None, "parallel tempering: 1, then rising; empty: none")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the chains are those of the paper: unadjusted Langevin steps of size epsilon, no hotter copies."""
+        return self.sampler == "langevin" and not self.temperatures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +138,21 @@ class Probe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LongRun:
+    """[long_run]: chains from the data that run on far beyond L, now and then; they leave the training untouched."""
+
+    every: int = _value(0, _NOT_NEGATIVE, "iterations from one long run to the next; 0: never")
+    steps: int = _value(100_000, _COUNT, "of the sampler, in a long run")
+    chains: int = _value(100, _AT_LEAST_TWO, "in a long run")
+    probe_every: int = _value(0, _NOT_NEGATIVE, "iterations from one cheap probe to the next; 0: never")
+    probe_steps: int = _value(2_000, _COUNT, "in a cheap probe")
+    probe_chains: int = _value(16, _AT_LEAST_TWO, "in a cheap probe")
+    copies: int = _value(2, _COUNT, "chains that share each start")
+    draws: int = _value(200, _AT_LEAST_TWO, "recorded of each chain, at most, evenly apart")
+    init: str = _value("data", _one_of("data", "noise", "bank"), "where the chains begin")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """All that decides a run, apart from the machine."""
 
@@ -137,6 +165,7 @@ class Recipe:
     langevin: Langevin
     trace: TraceOptions
     probe: Probe
+    long_run: LongRun
 
     def to_tables(self) -> dict[str, Any]:
         """Plain tables for TOML or JSON: the resolved recipe, None left out, net arguments back in [net]."""
@@ -160,6 +189,7 @@ TABLES: Mapping[str, type[Any]] = {
     "langevin": Langevin,
     "trace": TraceOptions,
     "probe": Probe,
+    "long_run": LongRun,
 }
 
 
@@ -303,6 +333,7 @@ def _check_together(recipe: Recipe) -> None:
         raise RecipeError(
             f"[langevin] bank must hold at least one batch ({recipe.training.batch}), but holds {langevin.bank}."
         )
+    _check_sampler(recipe.langevin)
     for key, stem in (("[training] output", recipe.training.output or "x"), ("name", recipe.name)):
         if Path(stem).name != stem or stem in (".", "..", ""):
             raise RecipeError(f"{key} must be a plain file stem without folders, but is '{stem}'.")
@@ -310,3 +341,25 @@ def _check_together(recipe: Recipe) -> None:
         numbers = value if isinstance(value, list) else [value]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             raise RecipeError(f"[net] {key} must be finite, but is {value}.")
+
+
+_OPTIONS_OF = {"leapfrog": "hmc", "friction": "underdamped", "splitting": "underdamped", "expansions": "gibbs"}
+
+
+def _check_sampler(langevin: Langevin) -> None:
+    """Options of one sampler are not given to another; the names themselves are known to the samplers only."""
+    defaults = {item.name: item.default for item in fields(Langevin)}
+    for key, owner in _OPTIONS_OF.items():
+        if getattr(langevin, key) != defaults[key] and not langevin.sampler.startswith(owner):
+            raise RecipeError(f"[langevin] {key} belongs to sampler = '{owner}', but it is '{langevin.sampler}'.")
+    if langevin.is_plain:
+        if langevin.step_size:
+            raise RecipeError("[langevin] step_size belongs to other samplers; the step of langevin is epsilon.")
+        return
+    if langevin.epsilon == 0:
+        raise RecipeError(f"[langevin] sampler = '{langevin.sampler}' needs epsilon above 0.")
+    if langevin.engine not in ("auto", "reference") or langevin.precision != "float32":
+        raise RecipeError(
+            f"[langevin] engine = '{langevin.engine}' and precision = '{langevin.precision}' are for the plain "
+            "Langevin sampler; leave them at 'auto' and 'float32'."
+        )

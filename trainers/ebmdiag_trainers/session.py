@@ -23,6 +23,7 @@ from ebmdiag.writer import TraceWriter
 from ebmdiag_trainers.checkpoints import Checkpoint, checkpoint_paths, load_checkpoint, restore
 from ebmdiag_trainers.environment import describe_device, git_commit, versions
 from ebmdiag_trainers.interrupts import Interrupts
+from ebmdiag_trainers.long_run import LongRunObserver, check_long_runs
 from ebmdiag_trainers.observers import (
     CheckpointObserver,
     Observer,
@@ -57,6 +58,7 @@ class Session:
             KeyboardInterrupt: interrupted; trace and state are saved.
         """
         state = self._open_state()
+        check_long_runs(self.algorithm, state)
         writer = self._open_writer()
         with Interrupts() as interrupts, writer:  # a signal while the writer closes waits until it has
             self._describe(writer.metadata)
@@ -137,13 +139,24 @@ class Session:
     def _loop(self, state: State, writer: TraceWriter, interrupts: Interrupts) -> None:
         recipe = self.algorithm.recipe
         with ProgressObserver(recipe.training.iterations, state.step, self.quiet) as progress:
+            checkpoints = CheckpointObserver(self.place.checkpoints, recipe, self._fingerprint(), writer.flush)
+            long_runs = LongRunObserver(
+                self.place,
+                self.algorithm,
+                interruptible=interrupts.allowed,
+                save=checkpoints.save,
+                quiet=self.quiet,
+                say=self.say,
+            )
             observers: list[Observer] = [
                 TraceObserver(writer),
-                CheckpointObserver(self.place.checkpoints, recipe, self._fingerprint(), writer.flush),
+                checkpoints,
                 PictureObserver(self.place, self.algorithm),
                 progress,
+                long_runs,
             ]
             try:
+                long_runs.catch_up(state)  # what was broken off comes first
                 for _, info in run(self.algorithm, state, interrupts.allowed):
                     for observer in observers:
                         observer.tell(state, info)

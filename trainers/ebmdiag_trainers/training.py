@@ -30,6 +30,8 @@ from ebmdiag_trainers.optimizers import build_optimizer, decay_rate
 from ebmdiag_trainers.probes import Probing
 from ebmdiag_trainers.recipe import Recipe
 from ebmdiag_trainers.record import Aftermath, Record
+from ebmdiag_trainers.samplers.engine import sampler_engine
+from ebmdiag_trainers.samplers.options import SamplerOptions
 from ebmdiag_trainers.starts import Start, draw_start, new_bank
 from ebmdiag_trainers.untouched import copy_buffers, put_back
 from ebmdiag_trainers.updating import step_on
@@ -106,7 +108,7 @@ class Algorithm:
         if twice:
             raise RecipeError(f"'{twice[0]}' is named in [trace] statistics and in [probe] statistics; rename one.")
         resolved = with_engine(recipe, dataset.shape, device)
-        engine = choose_engine(resolved.langevin.engine, resolved.langevin.precision)
+        engine = _chain_runner(resolved, dataset.shape)
         return cls(resolved, dataset, device, engine, own, probing)
 
     def initial_state(self) -> State:
@@ -237,6 +239,14 @@ class Algorithm:
                     f"d_s_t = {value:.4g} at iteration {row['step']} is beyond training.divergence_limit = {limit:g}. "
                     f"{_ADVICE}"
                 )
+
+
+def _chain_runner(recipe: Recipe, shape: tuple[int, ...]) -> Engine:
+    """What runs the L steps: an engine for plain Langevin, else the sampler that the recipe names."""
+    langevin = recipe.langevin
+    if langevin.is_plain:
+        return choose_engine(langevin.engine, langevin.precision)
+    return sampler_engine(SamplerOptions.of_recipe(langevin), shape)
 
 
 _ADVICE = "Learning diverged: try a smaller optimizer.learning_rate, more data.noise, or a smaller langevin.epsilon."

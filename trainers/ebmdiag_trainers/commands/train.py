@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ebmdiag.cli.options import force_option
+from ebmdiag_trainers.commands.common import memory_told, path_setting
 
 if TYPE_CHECKING:
     from ebmdiag.runfolder import RunFolder
@@ -65,15 +66,12 @@ def train(
     session = _session(resolved, out, device, resume=resume, force=force, quiet=quiet)
     trace = session.place.trace
     try:
-        state = session.train()
+        with memory_told():
+            state = session.train()
     except KeyboardInterrupt:
         saved = f"{trace} is saved. Add --resume to go on." if session.place.exists() else "nothing was begun."
         click.echo(f"ebmdiag: interrupted; {saved}", err=True)
         return 130
-    except RuntimeError as error:
-        if "memory" not in str(error):
-            raise
-        raise MemoryError(str(error).splitlines()[0]) from error
     except WriteError as error:
         error.add_note(f"Rows and checkpoints written so far are kept; then go on with --resume (trace: {trace}).")
         raise
@@ -93,15 +91,8 @@ def _shorthands(steps: int | None, data_path: Path | None, seed: int | None) -> 
     if seed is not None:
         given.append(f"training.seed={seed}")
     if data_path is not None:
-        given.append(f"data.path={_quoted(str(data_path.resolve()))}")
+        given.append(path_setting(data_path))
     return given
-
-
-def _quoted(text: str) -> str:
-    """A TOML string."""
-    import json
-
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _print(recipe: Recipe) -> None:
@@ -118,19 +109,12 @@ def _place(recipe: Recipe, out: Path | None) -> RunFolder:
 
 
 def _session(recipe: Recipe, out: Path | None, device: str, *, resume: bool, force: bool, quiet: bool) -> Session:
-    from ebmdiag_trainers.data import load_dataset
     from ebmdiag_trainers.environment import choose_device, choose_threads
+    from ebmdiag_trainers.material import load_data
     from ebmdiag_trainers.session import Session
     from ebmdiag_trainers.training import Algorithm
 
-    dataset = load_dataset(
-        recipe.data.source,
-        path=Path(recipe.data.path) if recipe.data.path else None,
-        channels=recipe.data.channels,
-        precisions=recipe.data.precisions,
-        coordinates=recipe.data.coordinates,
-        progress=not quiet,
-    )
+    dataset = load_data(recipe.data, progress=not quiet)
     choose_threads(math.prod(dataset.shape))
     return Session(
         Algorithm.of(recipe, dataset, choose_device(device)),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -18,12 +19,14 @@ class ImageSet:
         images: all images.
         fingerprint: sha256 over source, channels, preprocessing and the content that was read.
         origin: the file or folder that was read.
+        held_out: images of the same source that are not among these; None where none were set aside.
     """
 
     name: str
     images: torch.Tensor
     fingerprint: str = ""
     origin: str = ""
+    held_out: ImageSet | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,4 +50,39 @@ class ImageSet:
                 f"set training.batch to at most {self.size}."
             )
         chosen = torch.randperm(self.size, generator=generator)[:count]
-        return self.images[chosen].to(torch.float32) / 127.5 - 1
+        return self._scaled(self.images[chosen])
+
+    def all(self) -> torch.Tensor:
+        """Every image as :meth:`draw` scales it, in order, (N, C, 32, 32), float32."""
+        return self._scaled(self.images)
+
+    def holding_out(self, count: int) -> ImageSet:
+        """The set without ``count`` images, which are its ``held_out`` then; the set itself for 0.
+
+        Which ones depends on the number of images and on nothing else; those of a smaller count are among those of a
+        larger one.
+
+        Raises:
+            UsageError: no image would be left.
+        """
+        if not count:
+            return self
+        if not count < self.size:
+            raise UsageError(
+                f"data.held_out = {count} leaves nothing to train on, since '{self.name}' has {self.size} images; "
+                "hold out fewer."
+            )
+        order = torch.tensor(_order(self.size))
+        away, kept = order[:count].sort().values, order[count:].sort().values
+        fingerprint = f"{self.fingerprint}-held-out-{count}"
+        apart = replace(self, images=self.images[away], fingerprint=f"{fingerprint}-apart")
+        return replace(self, images=self.images[kept], fingerprint=fingerprint, held_out=apart)
+
+    @staticmethod
+    def _scaled(images: torch.Tensor) -> torch.Tensor:
+        return images.to(torch.float32) / 127.5 - 1
+
+
+def _order(size: int) -> list[int]:
+    """The numbers below ``size`` in one haphazard order, which no version of any library can change."""
+    return sorted(range(size), key=lambda number: hashlib.sha256(f"held out {number}".encode()).digest())

@@ -26,6 +26,7 @@ from scipy.special import logsumexp, ndtr
 from ebmdiag.errors import UsageError
 
 Array = NDArray[np.float64]
+Numbers = NDArray[np.int8]
 
 _WIDTHS_SHOWN = (
     6  # the square reaches six standard deviations past the outermost mode: at most 2e-9 of the mass is outside
@@ -48,6 +49,7 @@ class Rings:
     shape: ClassVar[tuple[int, ...]] = (2, 1, 1)
     size: ClassVar[None] = None
     radii: ClassVar[tuple[float, ...]] = (1.0, 2.0, 3.0, 4.0)
+    mode_names: ClassVar[tuple[str, ...]] = ("ring 1", "ring 2", "ring 3", "ring 4")
 
     def __post_init__(self) -> None:
         _check_width(self.sigma)
@@ -64,6 +66,11 @@ class Rings:
         log_terms = _log_normal(radius - rings, self.sigma) - np.log(rings)
         total: Array = logsumexp(log_terms, axis=-1) - math.log(8 * math.pi) - self._log_normaliser()
         return total
+
+    def modes(self, points: Array) -> Numbers:
+        """The place among ``mode_names`` of the ring nearest by radius, shape (..., 2) → (...)."""
+        radius = np.linalg.norm(_points(points), axis=-1)[..., None]
+        return _nearest(np.abs(radius - np.array(self.radii)))
 
     def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """``count`` independent points, shape (count, 2, 1, 1), float32."""
@@ -107,6 +114,7 @@ class EightGaussians:
     name: ClassVar[str] = "gmm"
     shape: ClassVar[tuple[int, ...]] = (2, 1, 1)
     size: ClassVar[None] = None
+    mode_names: ClassVar[tuple[str, ...]] = ("0°", "45°", "90°", "135°", "180°", "225°", "270°", "315°")
 
     def __post_init__(self) -> None:
         _check_width(self.sigma)
@@ -129,6 +137,10 @@ class EightGaussians:
         total: Array = logsumexp(log_terms, axis=-1) - math.log(8)
         return total
 
+    def modes(self, points: Array) -> Numbers:
+        """The place among ``mode_names`` (angles) of the nearest centre, shape (..., 2) → (...)."""
+        return _nearest(np.linalg.norm(_points(points)[..., None, :] - self.centres, axis=-1))
+
     def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """``count`` independent points, shape (count, 2, 1, 1), float32."""
         _check_count(count)
@@ -142,6 +154,11 @@ def _categories(masses: torch.Tensor, count: int, generator: torch.Generator) ->
     uniform = torch.rand(count, dtype=torch.float64, generator=generator) * edges[-1]
     # the product can round up to the last edge, which would be a category too many
     return torch.searchsorted(edges, uniform, right=True).clamp(max=len(edges) - 1)
+
+
+def _nearest(distance: Array) -> Numbers:
+    place: Numbers = distance.argmin(axis=-1).astype(np.int8)
+    return place
 
 
 def _log_normal(offset: Array, sigma: float) -> Array:

@@ -42,6 +42,8 @@ class PathSums:
         tail_ratio, tail_acceptance: Σ exp(log-ratio) and Σ min(1, exp(log-ratio)) over the tail transitions.
         log_ratio: Σ of the Metropolis log-ratio over all L transitions, the one into x_L too; None unless asked for
             (``closed``), since it takes one more gradient. It is the weight that a path gains (Carbone et al. 2023).
+        virial_correction: what ‖G‖² is multiplied with in the virial: 1/2 for the unadjusted Langevin step, 0 for steps
+            that leave exp(-U) invariant, NaN where no such identity is known.
     """
 
     steps: int
@@ -61,6 +63,7 @@ class PathSums:
     tail_ratio: Tensor
     tail_acceptance: Tensor
     log_ratio: Tensor | None = None
+    virial_correction: float = 0.5
 
     @cached_property
     def means(self) -> Mapping[str, float]:
@@ -70,7 +73,7 @@ class PathSums:
         return dict(zip(tensors, torch.stack(list(tensors.values())).mean(1).tolist(), strict=True))
 
 
-SUMS = tuple(field.name for field in fields(PathSums) if field.type != "int")
+SUMS = tuple(field.name for field in fields(PathSums) if field.type not in ("int", "float"))
 """Names of the tensors, in one order for all engines that keep them in a table."""
 
 

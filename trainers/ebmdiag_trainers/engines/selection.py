@@ -33,6 +33,8 @@ def with_engine(recipe: Recipe, shape: tuple[int, ...], device: torch.device) ->
     name, precision = recipe.langevin.engine, recipe.langevin.precision
     if name != AUTO:
         choose_engine(name)
+    if not recipe.langevin.is_plain:  # engines run plain Langevin steps; samplers call the net itself
+        return replace(recipe, langevin=replace(recipe.langevin, engine=_REFERENCE))
     _refuse_precision(precision, device)
     if name in GPU_ENGINES or (name == AUTO and device.type == "cuda"):
         build = partial(build_net, recipe.net.factory, recipe.net.arguments, shape)

@@ -69,8 +69,11 @@ class Probing:
             if asked:
                 raise RecipeError("[probe] statistics are never measured while every = 0; set probe.every=100, say.")
             return cls()
+        if not recipe.langevin.is_plain and "contraction" in asked:
+            raise RecipeError("[probe] statistics: contraction is measured along plain Langevin steps only.")
         if not asked:
-            return cls(PROBES, weighted=_weighable(recipe))
+            fitting = {name: probe for name, probe in PROBES.items() if _fits(name, recipe)}
+            return cls(fitting, weighted=_weighable(recipe))
         twice = sorted({name for name in asked if asked.count(name) > 1})
         if twice:
             raise RecipeError(f"[probe] statistics: '{twice[0]}' is named twice.")
@@ -83,7 +86,8 @@ class Probing:
         if WEIGHTS in asked and not _weighable(recipe):
             raise RecipeError(
                 "[probe] statistics: jarzynski needs chains from a known start that is positive everywhere: "
-                "langevin.start='persistent', langevin.bank_start='gaussian', epsilon above 0, and precision='float32'."
+                "langevin.start='persistent', langevin.bank_start='gaussian', epsilon above 0, precision='float32', "
+                "and the plain Langevin sampler."
             )
         return cls({**functions, **own}, tuple(own), WEIGHTS in asked)
 
@@ -149,8 +153,14 @@ def measure(moment: Moment, probes: Iterable[ProbeFunction] = ()) -> dict[str, f
     return finite_or_none(found)
 
 
+def _fits(name: str, recipe: Recipe) -> bool:
+    return recipe.langevin.is_plain or name != "contraction"
+
+
 def _weighable(recipe: Recipe) -> bool:
     langevin = recipe.langevin
+    if not langevin.is_plain:
+        return False
     known = langevin.start == "persistent" and langevin.bank_start == "gaussian"
     return known and langevin.epsilon > 0 and langevin.precision == "float32"
 

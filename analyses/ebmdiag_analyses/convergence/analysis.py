@@ -1,0 +1,162 @@
+"""From the tables of chains of a run to the result of the analysis: what is computed, in the order of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ebmdiag.analysis import Analysis
+from ebmdiag.result import Estimate, Result, Table
+from ebmdiag_analyses.conventions import check_at_least, check_level
+from ebmdiag_analyses.convergence.agreement import agreement
+from ebmdiag_analyses.convergence.copies import copies
+from ebmdiag_analyses.convergence.energy import energy
+from ebmdiag_analyses.convergence.figures import draw
+from ebmdiag_analyses.convergence.images import images
+from ebmdiag_analyses.convergence.judge import judge
+from ebmdiag_analyses.convergence.marginals import marginals
+from ebmdiag_analyses.convergence.mixing import meeting, mixing
+from ebmdiag_analyses.convergence.moves import acceptance, displacement
+from ebmdiag_analyses.convergence.samples import two_samples
+from ebmdiag_analyses.convergence.select import (
+    Tables,
+    all_tables,
+    choose,
+    is_adjusted,
+    long_steps,
+    same_step,
+    sampler_name,
+    samples_of,
+)
+from ebmdiag_analyses.convergence.training import training
+from ebmdiag_analyses.convergence.view import text
+
+if TYPE_CHECKING:
+    from ebmdiag.chains import Chains
+    from ebmdiag.runfolder import RunFolder
+
+_FEWEST_PERMUTATIONS = 99
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which chains are looked at, and how the tests are made.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+
+    step: int | None = field(default=None, metadata={"help": "Training iteration of the net. Default: the newest."})
+    table: str | None = field(
+        default=None, metadata={"help": "Name of one table. Default: the longest run of that step at temperature 1."}
+    )
+    level: float = field(default=0.95, metadata={"help": "Level of the intervals, between 0 and 1."})
+    permutations: int = field(default=500, metadata={"help": "Permutations of the two-sample tests."})
+    seed: int = field(default=0, metadata={"help": "Of the permutations: the same seed, the same p-values."})
+
+    def __post_init__(self) -> None:
+        check_at_least("step", self.step, 0)
+        check_level(self.level)
+        check_at_least("permutations", self.permutations, _FEWEST_PERMUTATIONS)
+        check_at_least("seed", self.seed, 0)
+
+
+def analyse(run: RunFolder, options: Options) -> Result:
+    """Everything about one table of chains, and a table over all of them.
+
+    Estimates and tables: those of the modules named above, each in its function's docstring.
+
+    Raises:
+        NothingToAnalyse: the run has no chains.
+        UsageError: there is no such step or table.
+        TraceError: the chains cannot be read.
+        DataError: the samples beside them cannot be read.
+    """
+    tables = all_tables(run)
+    chains = choose(run, tables, options.step, options.table)
+    estimates, found = _one(chains, options)
+    estimates |= meeting(_alike(tables, chains), options.level)
+    over, notes = training(tables, options.permutations, options.seed)
+    notes = [*_notes(chains, tables), *tables.notes, *notes]
+    settings = {**_settings(chains), "level": options.level, "permutations": options.permutations, "seed": options.seed}
+    name = f"{run.trace.name} ({chains.files.name})"
+    return Result("convergence", name, len(chains.table), settings, estimates, {**found, **over}, tuple(notes))
+
+
+def _one(chains: Chains, options: Options) -> tuple[dict[str, Estimate], dict[str, Table]]:
+    level = options.level
+    samples, reason = samples_of(chains)
+    energies = energy(chains, level)
+    mixed, mixing_tables = mixing(chains, level)
+    seen, image_tables = images(chains, level)
+    tested, test_tables = two_samples(chains, samples, reason, options.permutations, options.seed)
+    near, copy_tables = copies(chains, samples, reason)
+    estimates = {
+        **energies.estimates,
+        **mixed,
+        **acceptance(chains, level),
+        **displacement(chains, samples, reason, level),
+        **seen,
+        **tested,
+        **near,
+    }
+    tables = {**energies.tables, **mixing_tables, **image_tables, **test_tables, **copy_tables}
+    return estimates, {**tables, **agreement(chains, energies.total), **marginals(chains)}
+
+
+def _alike(tables: Tables, chosen: Chains) -> list[Chains]:
+    """Tables of the same step, sampler and temperature, whatever their start."""
+    wanted = sampler_name(chosen), chosen.metadata.temperature
+    step = same_step(tables, chosen.metadata.training_step)
+    return [chains for chains in step if (sampler_name(chains), chains.metadata.temperature) == wanted]
+
+
+def _settings(chains: Chains) -> dict[str, Any]:
+    facts = chains.metadata
+    long = chains.phases.get("long")
+    return {
+        "table": chains.files.name,
+        "step": facts.training_step,
+        "sampler": sampler_name(chains),
+        "adjusted": is_adjusted(chains),
+        "temperature": facts.temperature,
+        "init": long.init if long is not None else None,
+        "steps": long_steps(chains),
+        "chains": len(long.starts) if long is not None else 0,
+        "starts": len(set(long.starts.tolist())) if long is not None else 0,
+        "short_steps": facts.short_steps,
+        "short_start": facts.short_start,
+        "held_out": facts.held_out,
+        "state": facts.state,
+        "gradients": facts.gradients,
+        "phases": sorted(chains.phases),
+    }
+
+
+def _notes(chains: Chains, tables: Tables) -> list[str]:
+    facts = chains.metadata
+    longest = max(tables.chains, key=long_steps)
+    longer = longest.metadata.training_step != facts.training_step and long_steps(longest) > 2 * long_steps(chains)
+    because = f" ({facts.message})" if facts.message else ""
+    said = {
+        "these chains are still running: later draws will be added.": facts.state == "running",
+        f"these chains diverged{because}: the draws before are used.": facts.state == "diverged",
+        f"the long chains ran at temperature {facts.temperature:g}, not 1: they sample another density than the "
+        "short runs.": facts.temperature != 1,
+        f"step {longest.metadata.training_step} has a longer run ({long_steps(longest)} steps): "
+        f"--step {longest.metadata.training_step}.": longer,
+    }
+    return [note for note, holds in said.items() if holds]
+
+
+ANALYSIS = Analysis(
+    name="convergence",
+    title="Long runs",
+    summary="Long chains against short runs and data: drift, mixing, samples, copies.",
+    options=Options,
+    analyse=analyse,
+    judge=judge,
+    text=text,
+    draw=draw,
+    subject="run",
+)

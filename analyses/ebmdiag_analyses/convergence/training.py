@@ -1,0 +1,108 @@
+"""All tables of a run side by side: how the long run did as training went on."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ebmdiag.errors import DataError
+from ebmdiag.result import Table
+from ebmdiag_analyses.convergence.energy import drift
+from ebmdiag_analyses.convergence.means import StartMean, difference, over_starts
+from ebmdiag_analyses.convergence.mixing import measures_of
+from ebmdiag_analyses.convergence.samples import independent, tests
+from ebmdiag_analyses.convergence.select import (
+    Tables,
+    at_end,
+    finite_values,
+    long_steps,
+    sampler_name,
+    samples_of,
+    second_half,
+)
+
+if TYPE_CHECKING:
+    from ebmdiag.chains import Chains, Phase
+
+
+def training(tables: Tables, permutations: int, seed: int) -> tuple[dict[str, Table], list[str]]:
+    """Table ``training``, a row for each table of chains with a long run, by training step; and notes.
+
+    Columns: step, table, init, sampler, temperature, steps; ``drift`` (U from the middle to the end) and ``gap``
+    (U(long) - U(data)), each with its value in errors; ``rhat`` (largest over energy and projections); ``p`` of the
+    energy distance between long runs and data. NaN: not to be had.
+    """
+    ordered = sorted(tables.chains, key=lambda chains: (chains.metadata.training_step, chains.files.name))
+    kept = [chains for chains in ordered if long_steps(chains)]
+    if not kept:
+        return {}, []
+    notes: list[str] = []
+    rows = [_row(chains, permutations, seed, notes) for chains in kept]
+    columns = {name: np.array([row[name] for row in rows], dtype=kind) for name, kind in _COLUMNS.items()}
+    return {"training": Table("long runs over training", columns)}, notes
+
+
+_COLUMNS = {
+    "step": np.int64,
+    "table": object,
+    "init": object,
+    "sampler": object,
+    "temperature": np.float64,
+    "steps": np.int64,
+    "drift": np.float64,
+    "drift_errors": np.float64,
+    "gap": np.float64,
+    "gap_errors": np.float64,
+    "rhat": np.float64,
+    "p": np.float64,
+}
+
+
+def _row(chains: Chains, permutations: int, seed: int, notes: list[str]) -> dict[str, object]:
+    long = chains.phases["long"]
+    _, total = drift(long, "energy")
+    gap = _gap(chains.phases.get("data"), long)
+    return {
+        "step": chains.metadata.training_step,
+        "table": chains.files.name,
+        "init": long.init,
+        "sampler": sampler_name(chains),
+        "temperature": chains.metadata.temperature,
+        "steps": long_steps(chains),
+        "drift": total.value,
+        "drift_errors": total.errors,
+        "gap": gap.value,
+        "gap_errors": gap.errors,
+        "rhat": _rhat(long),
+        "p": _p(chains, permutations, seed, notes),
+    }
+
+
+def _gap(data: Phase | None, long: Phase) -> StartMean:
+    if data is None:
+        return StartMean(math.nan, math.nan, math.nan, "no data")
+    return difference(*(over_starts(at_end(phase, "energy"), phase.starts) for phase in (long, data)))
+
+
+def _rhat(long: Phase) -> float:
+    from ebmdiag.numerics.ranks import ranked
+
+    places = second_half(long)
+    found = [ranked(finite_values(long, name)[:, places]).rhat.value for name in measures_of(long)]
+    return max((value for value in found if value is not None), default=math.nan)
+
+
+def _p(chains: Chains, permutations: int, seed: int, notes: list[str]) -> float:
+    try:
+        samples, _ = samples_of(chains)
+        if samples is None:
+            return math.nan
+        x, y = (independent(chains, samples, kind) for kind in ("long", "data"))
+    except DataError as error:
+        notes.append(f"left out: {error}")
+        return math.nan
+    if x is None or y is None or min(len(x), len(y)) < 2:
+        return math.nan
+    return tests("long-data", x, y, permutations, seed)[0][2].p_value

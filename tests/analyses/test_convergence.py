@@ -1,0 +1,290 @@
+"""The analysis ``convergence``: each planted behaviour of long chains is found, and nothing in chains without any."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from chain_tables import THIN, Course, L, autoregressive, settled, with_measure, written
+from scipy.stats import binom
+
+from ebmdiag.errors import UsageError
+from ebmdiag.runfolder import RunFolder
+from ebmdiag_analyses.convergence import Options, analyse, judge
+
+QUICK = Options(permutations=199)
+CHAINS = 256
+
+
+def looked_at(tmp_path, courses, options=QUICK, **facts):
+    written(tmp_path / "x.parquet", "long", courses, **facts)
+    return analyse(RunFolder.of(tmp_path / "x.parquet"), options)
+
+
+def spoken(result):
+    return {finding.code: finding for finding in judge(result)}
+
+
+def warned(result):
+    return {finding.code for finding in judge(result) if finding.severity != "info"}
+
+
+def moved(course, shift, place=slice(None)):
+    """The same chains, with coordinate 0 shifted at the draws ``place``."""
+    states = course.states.copy()
+    states[:, place, 0] += shift
+    return dataclasses.replace(course, states=states)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
+
+
+def test_chains_of_one_law_are_the_model(tmp_path, rng):
+    """Negative control of everything below."""
+    nearest = {kind: np.abs(rng.standard_normal(CHAINS)) for kind in ("data", "short", "long")}
+    result = looked_at(tmp_path, settled(rng, CHAINS, copies=2), nearest=nearest)
+    assert warned(result) == set()
+    said = spoken(result)
+    assert "agrees with short runs and data within 0.5 sd" in said["short-run-is-model"].statement
+    assert set(said) >= {"energy-drift", "energy-gap", "mixing", "starts-forgotten", "displacement", "copies"}
+    assert "no trace of the start" in said["starts-forgotten"].statement
+
+
+def test_drifting_energy(tmp_path, rng):
+    courses = settled(rng, CHAINS)
+    drift = -0.002 * courses["long"].draws  # U per step; sd of U is 1
+    energy = courses["long"].values()["energy"] + drift
+    courses = with_measure(courses, "energy", {"long": energy})
+    result = looked_at(tmp_path, courses)
+    found = result.estimates["drift"]
+    assert found.low < -2.0 < found.high
+    assert found.high - found.low < 0.1
+    assert result.estimates["drift:total"].value == pytest.approx(-4, abs=0.1)
+    said = spoken(result)
+    assert said["energy-drift"].severity == "warning"
+    assert "still falling" in said["energy-drift"].statement
+    assert {"energy-gap", "short-run-is-not-model"} <= warned(result)
+
+
+def test_chains_that_never_leave_their_starts(tmp_path, rng):
+    """Copies of data look like data: this proves nothing, and the analysis must not say that it does."""
+    result = looked_at(tmp_path, settled(rng, CHAINS, f=0.99999))
+    said = spoken(result)
+    assert result.estimates["displacement:ratio"].high < 0.3
+    assert "still near where they began" in said["displacement"].statement
+    assert said["mixing"].severity == "warning"
+    assert "more steps are needed" in said["short-run-undetermined"].statement
+    assert "short-run-is-model" not in said
+
+
+def test_chains_from_noise_that_have_not_arrived(tmp_path, rng):
+    """Short and long runs agree far from the data, and do not move: nothing is shown of the density."""
+    courses = settled(rng, CHAINS, shift=2.0, f=0.99999)
+    courses["long"] = dataclasses.replace(courses["long"], init="noise", states=courses["long"].states + 2)
+    said = spoken(looked_at(tmp_path, courses))
+    assert "have not mixed" in said["short-run-undetermined"].statement
+    assert said["energy-gap"].severity == "warning"
+
+
+def test_modes_that_the_start_decides(tmp_path, rng):
+    courses = settled(rng, CHAINS, copies=4)
+    sides = {kind: np.sign(course.states[:, 0, 1]) for kind, course in courses.items()}
+    sides["long"] = np.where(courses["long"].numbers() % 2, 1.0, -1.0)
+    courses = {kind: moved(course, 4 * sides[kind][:, None]) for kind, course in courses.items()}
+    result = looked_at(tmp_path, courses)
+    said = spoken(result)
+    assert result.estimates["nested"].value > 2
+    assert "have not forgotten it" in said["starts-forgotten"].statement
+    assert {"starts-forgotten", "mixing"} <= warned(result)
+    assert "have not mixed" in said["short-run-undetermined"].statement
+
+
+def test_short_runs_that_differ_from_long_ones(tmp_path, rng):
+    result = looked_at(tmp_path, settled(rng, CHAINS, shift=1.5))
+    said = spoken(result)
+    assert result.estimates["two_sample:short-long"].value <= 0.01
+    assert result.estimates["two_sample:long-data"].value > 0.01
+    assert "off the short runs" in said["short-run-is-not-model"].statement
+    assert "short and long" in said["two-sample"].statement.partition(":")[0]
+
+
+def test_long_chains_that_leave_the_data(tmp_path, rng):
+    courses = settled(rng, CHAINS)
+    courses["long"] = moved(courses["long"], 3.0, slice(40, None))
+    result = looked_at(tmp_path, courses)
+    said = spoken(result)
+    assert "off the data" in said["short-run-is-not-model"].statement
+    assert "higher energies" in said["energy-gap"].statement
+    exact = 4.5  # the mean of ((x + 3)² - x²) / 2
+    gap = result.estimates["energy:long-data"]
+    assert gap.low < exact < gap.high
+
+
+def test_a_memory_of_short_runs(tmp_path, rng):
+    """Chains from noise pass the data's energy after L steps and go on."""
+    draws = np.arange(0, 401 * THIN, THIN)
+    shift = np.maximum(5 - 5 * draws / L, -5)  # of the mean of U from that of data
+    noise = rng.standard_normal((CHAINS, len(draws), 2))
+    energy = (noise**2).sum(2) / 2 + shift
+    courses = settled(rng, CHAINS)
+    courses["long"] = Course(noise, draws, "noise", more={"energy": energy})
+    result = looked_at(tmp_path, courses, Options(permutations=199, level=0.99))
+    crossing = result.estimates["depth:crossing_per_L"]
+    assert crossing.low <= 1.0 <= crossing.high
+    found = spoken(result)["depth-scan"]
+    assert found.severity == "warning"
+    assert "only where training looks" in found.statement
+    assert "displacement:ratio" not in result.estimates
+
+
+def test_a_scan_that_reaches_0_and_stays_is_no_fault(tmp_path, rng):
+    courses = settled(rng, CHAINS)
+    begin = 6 + rng.standard_normal((CHAINS, 2))
+    courses["long"] = Course(autoregressive(rng, begin, 400, 0.7), THIN * np.arange(401), "noise")
+    result = looked_at(tmp_path, courses)
+    assert result.estimates["depth:crossing"].value is not None
+    assert warned(result) == set()
+    assert "short-run-is-model" in spoken(result)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "share", "severity", "words"),
+    [
+        ("langevin", 0.2, "warning", "bias of the step"),
+        ("langevin", 0.95, "info", "Metropolis would accept"),
+        ("mala", 0.02, "warning", "accepts"),
+        ("mala", 0.6, "info", "accepts"),
+    ],
+)
+def test_acceptance(tmp_path, rng, sampler, share, severity, words):
+    courses = settled(rng, 32, 60)
+    values = np.full((32, 61), share) + 0.01 * rng.standard_normal((32, 61))
+    values[:, 0] = np.nan
+    courses = with_measure(with_measure(courses, "acceptance", {"long": values}), "swaps", {"long": values / 2})
+    result = looked_at(tmp_path, courses, sampler={"name": sampler})
+    estimate, found = result.estimates["acceptance"], spoken(result)["acceptance"]
+    assert estimate.low < share < estimate.high
+    assert result.estimates["swaps"].value == pytest.approx(estimate.value / 2)
+    assert found.severity == severity
+    assert words in found.statement
+    assert result.settings["adjusted"] is (sampler == "mala")
+
+
+def test_oversaturated_images(tmp_path, rng):
+    courses = settled(rng, 64, 60)
+    looks = {kind: 0.3 + 0.1 * rng.standard_normal(course.states.shape[:2]) for kind, course in courses.items()}
+    plain = with_measure(courses, "saturation", looks)
+    assert spoken(looked_at(tmp_path / "plain", plain))["images"].severity == "info"
+    vivid = with_measure(courses, "saturation", {**looks, "long": looks["long"] + 0.3})
+    result = looked_at(tmp_path / "vivid", vivid)
+    found = spoken(result)["images"]
+    assert found.severity == "warning"
+    assert "long runs are more saturated" in found.statement
+    assert "short runs" not in found.statement
+    assert result.estimates["saturation:long-data"].value == pytest.approx(0.3, abs=0.06)
+    assert {"data", "short", "long-data"} <= set(result.tables["images"].columns)
+
+
+def test_copies_of_training_items(tmp_path, rng):
+    far = {kind: 1 + np.abs(rng.standard_normal(64)) for kind in ("data", "short", "long")}
+    fresh = looked_at(tmp_path / "fresh", settled(rng, 64, 60), nearest=far)
+    assert spoken(fresh)["copies"].severity == "info"
+    copied = looked_at(tmp_path / "copied", settled(rng, 64, 60), nearest={**far, "long": far["long"] - 0.9})
+    assert spoken(copied)["copies"].severity == "warning"
+    assert copied.estimates["copies:long"].value < 0.01 < copied.estimates["copies:short"].value
+    trained = looked_at(tmp_path / "trained", settled(rng, 64, 60), nearest=far, held_out=False)
+    assert not trained.estimates["copies:long"].reliable
+    assert "not judged" in spoken(trained)["copies"].statement
+
+
+def test_chains_from_data_and_noise_meet_or_not(tmp_path, rng):
+    run = tmp_path / "x.parquet"
+    for shift, place in ((0.0, "together"), (2.0, "apart")):
+        run = tmp_path / place / "x.parquet"
+        written(run, "a-data", settled(rng, 64))
+        courses = settled(rng, 64)
+        courses["long"] = dataclasses.replace(moved(courses["long"], shift), init="noise")
+        written(run, "b-noise", courses)
+        result = analyse(RunFolder.of(run), QUICK)
+        found = spoken(result)["chains-meet"]
+        assert found.severity == ("warning" if shift else "info")
+        assert result.estimates["meet"].value == pytest.approx(1.73 if shift else 1.0, abs=0.2)  # √(1 + shift²/2)
+
+
+def test_which_table_is_looked_at(tmp_path, rng):
+    run = tmp_path / "x.parquet"
+    courses = settled(rng, 16, 60)
+    written(run, "step_100-long", settled(rng, 16, 200), training_step=100)
+    written(run, "step_200-probe", settled(rng, 16, 20), training_step=200)
+    written(run, "step_200-long", courses, training_step=200)
+    written(run, "step_200-hot", settled(rng, 16, 90), training_step=200, temperature=2.0)
+
+    def table(**options):
+        return analyse(RunFolder.of(run), Options(permutations=99, **options)).settings["table"]
+
+    assert table() == "step_200-long"
+    assert table(step=100) == "step_100-long"
+    assert table(table="step_200-probe") == "step_200-probe"
+    result = analyse(RunFolder.of(run), QUICK)
+    assert result.tables["training"].columns["step"].tolist() == [100, 200, 200, 200]
+    assert any("step 100 has a longer run" in note for note in result.notes)
+    assert "of 2 iterations" in spoken(result)["long-runs-over-training"].statement
+    with pytest.raises(UsageError, match="Known: 100, 200"):
+        table(step=150)
+    with pytest.raises(UsageError, match="did you mean 'step_200-long'"):
+        table(table="step_200-lang")
+    with pytest.raises(UsageError, match="is of step 200, not 100"):
+        table(step=100, table="step_200-long")
+
+
+def test_a_hot_run_decides_nothing(tmp_path, rng):
+    result = looked_at(tmp_path, settled(rng, CHAINS), temperature=2.0)
+    assert "temperature 2, not 1" in spoken(result)["short-run-undetermined"].statement
+    assert any("temperature 2" in note for note in result.notes)
+
+
+def test_few_chains_ask_for_more(tmp_path, rng):
+    said = spoken(looked_at(tmp_path, settled(rng, 16)))["short-run-undetermined"].statement
+    assert "independent starts (now 16) would decide" in said
+
+
+def test_the_same_seed_gives_the_same_result(tmp_path, rng):
+    written(tmp_path / "x.parquet", "long", settled(rng, 32, 60))
+    run = RunFolder.of(tmp_path / "x.parquet")
+    first, second = (analyse(run, QUICK).to_json() for _ in range(2))
+    assert first == second
+    other = analyse(run, Options(permutations=199, seed=1)).to_json()
+    assert other["tables"]["two_sample"] != first["tables"]["two_sample"]
+
+
+@pytest.mark.parametrize("wrong", [{"level": 1.0}, {"permutations": 10}, {"seed": -1}, {"step": -1}])
+def test_options_out_of_range(wrong):
+    with pytest.raises(UsageError):
+        Options(**wrong)
+
+
+SEEDS = 40
+
+
+@pytest.mark.slow
+def test_false_alarms_and_coverage_over_many_runs(tmp_path):
+    """Chains of one law: intervals hold the truth at their level, and almost nothing is warned of."""
+    covered = dict.fromkeys(("drift", "energy:long-data", "energy:short-data"), 0)
+    alarms = nested = small = verdicts = 0
+    for seed in range(SEEDS):
+        courses = settled(np.random.default_rng([7, seed]), 128, 200, copies=2)
+        result = looked_at(tmp_path / str(seed), courses, Options(permutations=99))
+        for name in covered:
+            covered[name] += result.estimates[name].low <= 0 <= result.estimates[name].high
+        nested += result.estimates["nested:p"].value < 0.05
+        small += (result.tables["two_sample"].columns["adjusted_p"] < 0.05).any()
+        alarms += bool(warned(result))
+        verdicts += "short-run-is-not-model" in spoken(result)
+    low = binom.ppf(0.0005, SEEDS, 0.95)
+    assert all(count >= low for count in covered.values()), covered
+    highest = binom.ppf(0.9995, SEEDS, 0.05)
+    assert nested <= highest
+    assert small <= highest
+    assert alarms <= binom.ppf(0.9995, SEEDS, 0.02)
+    assert verdicts <= 1

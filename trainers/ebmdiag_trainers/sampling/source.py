@@ -1,0 +1,156 @@
+"""A net to be sampled: from a run, from one of our checkpoints, or from a published state dict and a recipe."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+from torch import Tensor, nn
+
+from ebmdiag.errors import CheckpointError, UsageError
+from ebmdiag.runfolder import RunFolder
+from ebmdiag_trainers.checkpoints import (
+    checkpoint_path,
+    checkpoint_paths,
+    load_checkpoint,
+    load_plain,
+    load_weights,
+)
+from ebmdiag_trainers.nets import build_net
+from ebmdiag_trainers.recipe import Recipe, load_recipe
+
+_FILES = (".pt", ".pth")
+_FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known of the net.
+
+    Attributes:
+        weights: the file that holds them.
+        recipe: of its training.
+        step: iteration; 0 where it is not known.
+        bank: persistent chains, (n, *shape), or None.
+        fingerprint: of the data that it was trained on, or None.
+        home: the run that its chains belong to.
+    """
+
+    weights: Path
+    recipe: Recipe
+    step: int
+    bank: Tensor | None
+    fingerprint: str | None
+    home: RunFolder
+
+    def net(self, shape: tuple[int, ...], device: torch.device) -> nn.Module:
+        """The net with its weights.
+
+        Raises:
+            CheckpointError: the weights are another net's.
+            RecipeError: the recipe's net cannot be built.
+        """
+        net = build_net(self.recipe.net.factory, self.recipe.net.arguments, shape)
+        load_weights(net, self.weights)
+        return net.to(device)
+
+
+def open_source(path: Path, *, recipe: str | None, settings: Sequence[str] = (), step: int | None = None) -> Source:
+    """Find the weights and the recipe of a run (its trace or folder) or of a file of weights.
+
+    Args:
+        path: ``….pt`` or ``….pth``, or a run.
+        recipe: name or TOML file, for a bare state dict.
+        settings: ``table.key=value``, on top of the recipe.
+        step: of a run: the iteration whose checkpoint is wanted; the newest if None.
+
+    Raises:
+        UsageError: there is no such checkpoint, or recipe and step are given where they do not belong or missing.
+        CheckpointError: it cannot be read.
+    """
+    if path.suffix in _FILES:
+        if step is not None:
+            raise UsageError(f"--step chooses among the checkpoints of a run, and {path} is one file; leave it out.")
+        return _of_file(path, recipe, settings)
+    run = RunFolder.of(path)
+    weights = _checkpoint_of(run, step)
+    refuse_recipe(recipe, weights)
+    return _of_checkpoint(weights, settings, run)
+
+
+def refuse_recipe(recipe: str | None, path: Path) -> None:
+    """A checkpoint of ours brings its own recipe.
+
+    Raises:
+        UsageError: another one is given.
+    """
+    if recipe is not None:
+        raise UsageError(f"{path} holds its own recipe; leave --recipe out (--set overrides single keys).")
+
+
+def _checkpoint_of(run: RunFolder, step: int | None) -> Path:
+    known = checkpoint_paths(run.checkpoints)
+    if not known:
+        raise UsageError(
+            f"{run.checkpoints} holds no checkpoints (step_*.pt); name a run of 'ebmdiag train', or a .pt or .pth file."
+        )
+    if step is None:
+        return known[-1]
+    wanted = checkpoint_path(run.checkpoints, step)
+    if wanted not in known:
+        steps = ", ".join(str(int(path.stem.removeprefix("step_"))) for path in known)
+        raise UsageError(f"{run.checkpoints} holds no checkpoint of iteration {step}. Known: {steps}.")
+    return wanted
+
+
+def _of_file(path: Path, recipe: str | None, settings: Sequence[str]) -> Source:
+    values = load_plain(path)
+    if isinstance(values, dict) and {"format", "recipe"} <= values.keys():
+        refuse_recipe(recipe, path)
+        inside = path.resolve().parent
+        run = RunFolder.of(inside.parent) if inside.name == _FOLDER else _own_home(path)
+        return _of_checkpoint(path, settings, run)
+    if recipe is None:
+        raise UsageError(
+            f"{path} holds weights only; name the recipe that they were trained with: --recipe rings, say."
+        )
+    return Source(path, load_recipe(recipe, settings), 0, None, None, _own_home(path))
+
+
+def _own_home(path: Path) -> RunFolder:
+    """A place in the current folder, named after the file."""
+    return RunFolder(Path(f"{path.stem}.parquet"))
+
+
+def _of_checkpoint(path: Path, settings: Sequence[str], run: RunFolder) -> Source:
+    checkpoint = load_checkpoint(path)
+    tables = dict(checkpoint.recipe)
+    fingerprint = tables.pop("data_fingerprint", None)
+    recipe = load_recipe(str(run.recipe), settings) if run.recipe.exists() else _recipe_of(tables, settings, path)
+    bank = checkpoint.values["bank"]
+    chains = bank.get("chains") if isinstance(bank, dict) else None
+    return Source(
+        path,
+        recipe,
+        checkpoint.step,
+        chains if isinstance(chains, Tensor) else None,
+        fingerprint if isinstance(fingerprint, str) else None,
+        run,
+    )
+
+
+def _recipe_of(tables: dict[str, Any], settings: Sequence[str], path: Path) -> Recipe:
+    """As if the checkpoint's recipe were a file."""
+    try:
+        text = tomli_w.dumps(tables)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its recipe cannot be read ({error}).") from error
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "recipe.toml"
+        file.write_text(text, encoding="utf-8")
+        return load_recipe(str(file), settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -202,9 +203,19 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
         EbmdiagError: the file cannot be read.
     """
     tables, title = _read(name)
+    return with_settings(tables, title, settings)
+
+
+def with_settings(tables: Mapping[str, Any], title: str, settings: Iterable[str]) -> Recipe:
+    """Plain tables with ``table.key=value`` settings on top, checked.
+
+    Raises:
+        RecipeError: an unknown key, a wrong type, or a value out of range.
+    """
+    own = deepcopy(dict(tables))
     for setting in settings:
-        _apply(tables, setting)
-    return recipe_from_tables(tables, title)
+        _apply(own, setting)
+    return recipe_from_tables(own, title)
 
 
 def _read(name: str) -> tuple[dict[str, Any], str]:

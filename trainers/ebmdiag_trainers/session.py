@@ -36,6 +36,7 @@ from ebmdiag_trainers.training import Algorithm, State, run
 
 PRODUCER = "ebmdiag train"
 _MAY_CHANGE = {("training", "iterations"), ("data", "path")}
+_BESIDE = ("trace", "long_run")  # what is written, and what is looked at meanwhile: no other training
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def refuse_other_recipe(saved: dict[str, Any], recipe: Recipe, path: Path) -> No
             raise CheckpointError(f"{path}: its recipe has no table [{table}].")
         before = {**_defaults(table), **before}  # an older ebmdiag may not have known a key
         for key in sorted({*values, *before}):
-            fixed = key == "statistics" if table == "trace" else (table, key) not in _MAY_CHANGE
+            fixed = key == "statistics" if table in _BESIDE else (table, key) not in _MAY_CHANGE
             if fixed and values.get(key) != before.get(key):
                 raise RecipeError(
                     f"--resume: {table}.{key} is {values.get(key)!r}, but the run was begun with {before.get(key)!r}; "

@@ -8,6 +8,7 @@ the ratio says that chains are still near where they began.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,8 +37,14 @@ def acceptance(chains: Chains, level: float) -> dict[str, Estimate]:
             known = np.isfinite(values)
             sums = np.where(known, values, 0.0).sum(1)
             means = np.divide(sums, known.sum(1), out=np.full(len(sums), np.nan), where=known.any(1))
-            found[name] = over_starts(means, phase.starts).estimate(level)
+            found[name] = _share(over_starts(means, phase.starts).estimate(level))
     return found
+
+
+def _share(estimate: Estimate) -> Estimate:
+    """An interval of a share, cut to what a share can be."""
+    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (estimate.low, estimate.high))
+    return replace(estimate, low=low, high=high)
 
 
 def displacement(chains: Chains, samples: Samples | None, reason: str, level: float) -> dict[str, Estimate]:

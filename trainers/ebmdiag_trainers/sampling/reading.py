@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ def pieces(table: Path, phase: str, columns: Sequence[str]) -> Iterator[Columns]
         for batch in file.iter_batches(_ROWS, columns=["phase", *columns]):
             rows = batch.filter(pc.equal(batch.column("phase"), phase))
             if len(rows):
-                yield {name: floats(rows.column(name)) for name in columns}
+                yield {name: floats(pa.chunked_array([rows.column(name)])) for name in columns}
 
 
 def late_points(table: Path, last: int, thin: int, chains: int, most: int) -> NDArray[np.float64]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import tomli_w
 import torch
 from torch import Tensor, nn
 
-from ebmdiag.errors import CheckpointError, UsageError
+from ebmdiag.errors import UsageError
 from ebmdiag.runfolder import RunFolder
 from ebmdiag_trainers.checkpoints import (
     checkpoint_path,
@@ -22,7 +19,7 @@ from ebmdiag_trainers.checkpoints import (
     load_weights,
 )
 from ebmdiag_trainers.nets import build_net
-from ebmdiag_trainers.recipe import Recipe, load_recipe
+from ebmdiag_trainers.recipe import Recipe, load_recipe, with_settings
 
 _FILES = (".pt", ".pth")
 _FOLDER = "checkpoints"
@@ -131,7 +128,7 @@ def _of_checkpoint(path: Path, settings: Sequence[str], run: RunFolder) -> Sourc
     checkpoint = load_checkpoint(path)
     tables = dict(checkpoint.recipe)
     fingerprint = tables.pop("data_fingerprint", None)
-    recipe = load_recipe(str(run.recipe), settings) if run.recipe.exists() else _recipe_of(tables, settings, path)
+    recipe = with_settings(tables, path.stem, settings)
     bank = checkpoint.values["bank"]
     chains = bank.get("chains") if isinstance(bank, dict) else None
     return Source(
@@ -142,15 +139,3 @@ def _of_checkpoint(path: Path, settings: Sequence[str], run: RunFolder) -> Sourc
         fingerprint if isinstance(fingerprint, str) else None,
         run,
     )
-
-
-def _recipe_of(tables: dict[str, Any], settings: Sequence[str], path: Path) -> Recipe:
-    """As if the checkpoint's recipe were a file."""
-    try:
-        text = tomli_w.dumps(tables)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its recipe cannot be read ({error}).") from error
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "recipe.toml"
-        file.write_text(text, encoding="utf-8")
-        return load_recipe(str(file), settings)

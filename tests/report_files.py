@@ -12,9 +12,12 @@ import numpy as np
 from ebmdiag import Estimate, Finding, Result, TraceMetadata, TraceWriter
 from ebmdiag.analysis import Analysis, Drawing
 from ebmdiag.cli.main import call
-from ebmdiag.report import gather
+from ebmdiag.errors import UsageError
+from ebmdiag.registry import ANALYSES, VERDICTS
+from ebmdiag.report import answers, diagnosis
 from ebmdiag.report.pictures import Landscape
 from ebmdiag.result import Table
+from ebmdiag.verdict import Evidence, Judgement, Verdict
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -104,11 +107,38 @@ def fake_analysis(name: str = "fake", severity: str = "warning") -> Analysis:
     return Analysis(name, f"Title of {name}", EVIL, NoOptions, analyse, judge, lambda result: [], draw)
 
 
-def install_analyses(monkeypatch, *chosen: Analysis) -> None:
-    """Give the report these analyses instead of the registered ones."""
-    known = {analysis.name: analysis for analysis in chosen}
-    monkeypatch.setattr(gather, "registered", lambda group: known)
-    monkeypatch.setattr(gather, "load", lambda group, name: known[name])
+def fake_rules(stability: str = "strongly oscillating", convergence: str = "undetermined", words: str = EVIL):
+    """Rules that place every run alike; a limit of theirs is called ``known``."""
+
+    def rules(results, findings, metadata, limits=None):
+        if limits and set(limits) != {"known"}:
+            raise UsageError(f"unknown limit '{min(limits)}'. Known: known.")
+        doubtful = Estimate(-0.25, -0.5, 0.1, reliable=False, reason=f"short {words}")
+        evidence = (
+            Evidence(f"acf: rho_1 {words}", Estimate(-0.5, -0.6, -0.4), -0.3, stability, f"low {words}", words),
+            Evidence("ccf: lead", doubtful, None, "undetermined", "not much"),
+        )
+        worst_first = sorted(
+            (finding for found in findings.values() for finding in found), key=lambda one: one.severity == "info"
+        )
+        return Verdict(
+            Judgement(stability, f"d swings {words}", f"turn it down {words}", evidence),
+            Judgement(convergence, "no long chains", more_iterations=1200 if convergence == "undetermined" else None),
+            tuple(worst_first),
+            {"known": 0.5} | dict(limits or {}),
+            ({"place": "stable", "false": 0.05, words: words}, {"place": "diverging", "false": 0.0}),
+            (f"p-values by Benjamini and Yekutieli {words}",),
+        )
+
+    return rules
+
+
+def install_analyses(monkeypatch, *chosen: Analysis, rules=None) -> None:
+    """Give the report these analyses instead of the registered ones, and these rules for a verdict, or none."""
+    known = {ANALYSES: {analysis.name: analysis for analysis in chosen}, VERDICTS: {"fake": rules} if rules else {}}
+    for module in (answers, diagnosis):
+        monkeypatch.setattr(module, "registered", lambda group: known[group])
+        monkeypatch.setattr(module, "load", lambda group, name: known[group][name])
 
 
 def make(*arguments: str, out: str = "page.html") -> str:

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebmdiag.analysis import Analysis
-from ebmdiag.numerics.bands import bartlett_errors, quantile
 from ebmdiag.numerics.correlation import autocorrelation
 from ebmdiag.numerics.portmanteau import ljung_box
 from ebmdiag.numerics.scaling import doubtful, spread_share, undefined
@@ -32,6 +31,7 @@ from ebmdiag_analyses.conventions import (
     check_different,
     is_centred,
 )
+from ebmdiag_analyses.lag_bands import BandOptions, autocorrelation_band
 from ebmdiag_analyses.lags import lag_table
 from ebmdiag_analyses.selection import last_rows, row_notes, span
 
@@ -47,8 +47,8 @@ _UNCENTRED_SHARE = 0.01  # a mean that lifts an uncentred correlation by more th
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(LagOptions):
-    """What to correlate, and how.
+class ColumnOptions(LagOptions):
+    """Which columns and lags.
 
     Raises:
         UsageError: a value is out of range.
@@ -67,6 +67,15 @@ class Options(LagOptions):
         super().__post_init__()
         check_different("column", self.columns)
         check_at_least("max-lag", self.max_lag, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(ColumnOptions, BandOptions):
+    """What to correlate, and how.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
 
 
 @dataclass(frozen=True)
@@ -92,14 +101,15 @@ def analyse(trace: Trace, options: Options) -> Result:
         TraceError: a column has gaps or values that are not finite.
     """
     used = last_rows(trace, options.rows())
-    names = options.columns or tuple(name for name in DEFAULT_COLUMNS if name in used.columns) or ("d_s_t",)
-    max_lag = options.max_lag or _automatic_lag(len(used), options.convention)
+    names = chosen_columns(used, options)
+    max_lag = options.max_lag or automatic_lag(len(used), options.convention)
     series = {name: used.series(name) for name in names}
     estimates: dict[str, Estimate] = {}
     tables: dict[str, Table] = {}
     for name, x in series.items():
-        rho = autocorrelation(x, max_lag, centred=is_centred(name, options.convention))
-        half = quantile(options.level) * bartlett_errors(rho, len(x))
+        centred = is_centred(name, options.convention)
+        rho = autocorrelation(x, max_lag, centred=centred)
+        half = autocorrelation_band(x, rho, options, centred=centred)
         tables[name] = lag_table(f"autocorrelation of {name}", np.arange(max_lag + 1), rho, half)
         estimates |= {f"{name}:{key}": value for key, value in _estimates(x, rho, half).items()}
     settings = {
@@ -109,11 +119,17 @@ def analyse(trace: Trace, options: Options) -> Result:
         "ljung_box_lags": max(0, min(LJUNG_BOX_LAGS, max_lag, len(used) - 1)),
         **span(used),
     }
-    notes = (*row_notes(used), *_centring_notes(series, options.convention))
+    notes = (*row_notes(used), *centring_notes(series, options.convention))
     return Result("acf", trace.name, len(used), settings, estimates, tables, notes)
 
 
-def _automatic_lag(rows: int, convention: str) -> int:
+def chosen_columns(used: Trace, options: ColumnOptions) -> tuple[str, ...]:
+    """Those that were asked for, else those of the paper that are there."""
+    return options.columns or tuple(name for name in DEFAULT_COLUMNS if name in used.columns) or ("d_s_t",)
+
+
+def automatic_lag(rows: int, convention: str) -> int:
+    """The longest lag where none is asked for."""
     if convention == "nijkamp":
         return NIJKAMP_LAG
     return max(1, min(LONGEST_LAG, rows // 4))
@@ -150,7 +166,8 @@ def _sum(later: Series, rows: int) -> Estimate:
     return Estimate.doubted(float(later.sum()), doubt)
 
 
-def _centring_notes(series: dict[str, Series], convention: str) -> list[str]:
+def centring_notes(series: dict[str, Series], convention: str) -> list[str]:
+    """What it does to a series that its mean stays in."""
     if convention == "standard":
         return []
     notes = ["convention nijkamp: d_s_t is scaled to unit mean square and not centred; all else is centred."]
@@ -203,7 +220,7 @@ def _oscillation(result: Result, minimum: Estimate, limits: Limits) -> Finding:
     return Finding("oscillation", "info", statement, lowest, limits.lowest, source=PAPER)
 
 
-def columns(options: Options) -> list[str]:
+def columns(options: ColumnOptions) -> list[str]:
     """What ``analyse`` reads."""
     return list(options.columns or DEFAULT_COLUMNS)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from ebmdiag.analysis import Drawing
 from ebmdiag.result import Result, Table
 from ebmdiag.terminal import columns, number
+from ebmdiag_analyses.lag_bands import SAID
 from ebmdiag_analyses.lags import (
     footnotes,
     heading,
@@ -16,13 +20,16 @@ from ebmdiag_analyses.lags import (
     say_instead,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 def text(result: Result) -> list[str]:
     """Values, bands and bars by lag, then the estimates and notes."""
     defined = {
         name: table for name, table in result.tables.items() if result.estimates[f"{name}:lag1"].value is not None
     }
-    level = f"* outside the {percent(result.settings['level'])} band around 0 (Bartlett)"
+    level = f"* outside the {_band(result)}"
     return [
         f"{heading(result)}, {result.settings['convention']} convention",
         "",
@@ -50,6 +57,18 @@ def _cell(key: str, value: float | None) -> str:
 
 def draw(result: Result) -> list[Drawing]:
     """One figure with a panel for each column."""
+    figure = lag_figure(result, "autocorrelation", {name: f"{name}:lag1" for name in result.tables})
+    return [Drawing("acf", figure, _caption(result), _alternative(result))]
+
+
+def lag_figure(result: Result, label: str, needed: Mapping[str, str]) -> Figure:
+    """A panel of stems by lag for each table, in the order of the result.
+
+    Args:
+        result: its tables are lag tables, by column.
+        label: of the vertical axis.
+        needed: for each column the estimate whose absence says why there is nothing to draw.
+    """
     from ebmdiag.report.style import SERIES, house_style, panels
 
     names = list(result.tables)
@@ -60,7 +79,7 @@ def draw(result: Result) -> list[Drawing]:
         for place, (name, table) in enumerate(result.tables.items()):
             panel = axes[place]
             panel.set_title(panel_title(name))
-            reason = result.estimates[f"{name}:lag1"]
+            reason = result.estimates[needed[name]]
             if reason.value is None:
                 say_instead(panel, reason.reason)
                 continue
@@ -68,15 +87,19 @@ def draw(result: Result) -> list[Drawing]:
             colour = SERIES[min(place, 1)]
             later = Table(table.title, {key: values[1:] for key, values in table.columns.items()})
             plot_lags(panel, later, [colour] * len(later))
-        axes[0].set_ylabel("autocorrelation")
-    return [Drawing("acf", figure, _caption(result), _alternative(result))]
+        axes[0].set_ylabel(label)
+    return figure
 
 
 def _caption(result: Result) -> str:
     return (
         f"Autocorrelation over {result.rows} rows ({result.settings['convention']} convention). Grey: "
-        f"{percent(result.settings['level'])} band around 0 (Bartlett); filled points lie outside. Lag 0 is left out."
+        f"{_band(result)}; filled points lie outside. Lag 0 is left out."
     )
+
+
+def _band(result: Result) -> str:
+    return f"{percent(result.settings['level'])} band around 0 ({SAID[result.settings['bands']]})"
 
 
 def _alternative(result: Result) -> str:

@@ -10,7 +10,10 @@ about lag -1/2. How antisymmetric a measured curve is:
 1 for the prediction, 1/2 for noise, 0 for a curve that is symmetric about lag -1/2. It is 1 by arithmetic whenever
 the state moves by a fixed multiple of -d, in one mode or not: it tests "the step is d itself", not "one mode".
 
-The band is Bartlett's for two independent series, each with its own memory (ebmdiag.numerics.bands).
+Memory smears the curve over many lags; ``prewhiten`` takes that of x out of both (ebmdiag.numerics.prewhitening).
+
+The band is Bartlett's for two independent series, each with its own memory (ebmdiag.numerics.bands), or that of one
+of the other options of ebmdiag_analyses.lag_bands.
 """
 
 from __future__ import annotations
@@ -22,13 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebmdiag.analysis import Analysis
-from ebmdiag.numerics.bands import independence_error, quantile
 from ebmdiag.numerics.correlation import crosscorrelation
-from ebmdiag.numerics.scaling import doubtful, spread_share, undefined
+from ebmdiag.numerics.mean import mean_with_error
+from ebmdiag.numerics.prewhitening import Prewhitened, prewhitened
+from ebmdiag.numerics.scaling import doubtful, undefined
 from ebmdiag.result import Estimate, Finding, Result
 from ebmdiag.statistics import PAPER
-from ebmdiag_analyses.conventions import NIJKAMP_LAG, LagOptions, check_at_least, is_centred
+from ebmdiag_analyses.conventions import NIJKAMP_LAG, check_at_least, is_centred
 from ebmdiag_analyses.crosscorrelation_view import draw, text
+from ebmdiag_analyses.lag_bands import BandOptions, crosscorrelation_band, reach
 from ebmdiag_analyses.lags import lag_table, outside, percent
 from ebmdiag_analyses.selection import last_rows, row_notes, span
 
@@ -39,7 +44,7 @@ Series = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(LagOptions):
+class Options(BandOptions):
     """What to correlate, and how.
 
     Raises:
@@ -49,6 +54,7 @@ class Options(LagOptions):
     x: str = field(default="d_s_t", metadata={"help": "The column that leads at negative lags."})
     y: str = field(default="r_t", metadata={"help": "The column that leads at positive lags."})
     max_lag: int = field(default=NIJKAMP_LAG, metadata={"help": "Longest lag, on either side."})
+    prewhiten: bool = field(default=False, metadata={"help": "Filter both columns by the autoregression of x first."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,7 +75,7 @@ def analyse(trace: Trace, options: Options) -> Result:
     """Cross-correlation with its band.
 
     Estimates: ``lag0``, ``maximum``, ``maximum_lag``, ``minimum``, ``minimum_lag``, ``antisymmetry`` (the share
-    A above) and ``band``, the half-width of the band. Table: ``ccf``.
+    A above) and ``band``, the half-width of the band (where it is narrowest). Table: ``ccf``.
 
     Raises:
         UsageError: a column is not there.
@@ -77,25 +83,24 @@ def analyse(trace: Trace, options: Options) -> Result:
     """
     used = last_rows(trace, options.rows())
     x, y = used.series(options.x), used.series(options.y)
-    centred = [is_centred(name, options.convention) for name in (options.x, options.y)]
+    nothing = _undefined(x, y, options)
+    centred = is_centred(options.x, options.convention), is_centred(options.y, options.convention)
+    white = prewhitened(x, y) if options.prewhiten and not nothing else None
+    if white is not None:
+        x, y, centred = white.x, white.y, (True, True)
+        nothing = _undefined(x, y, options)
     values = crosscorrelation(x, y, options.max_lag, centred_x=centred[0], centred_y=centred[1])
-    half, doubt = _half_band(x, y, centred, options.level)
+    half, doubt = crosscorrelation_band(x, y, options.max_lag, options, centred)
     table = lag_table(
         f"cross-correlation of {options.x} with {options.y}",
         np.arange(-options.max_lag, options.max_lag + 1),
         values,
         half,
     )
-    estimates = _undefined(x, y, options) or _estimates(values, half, doubt or doubtful(len(x)))
+    estimates = nothing or _estimates(values, half, doubt or doubtful(len(x)))
     settings = {"x": options.x, "y": options.y, "max_lag": options.max_lag, **options.settings(), **span(used)}
-    return Result("ccf", trace.name, len(used), settings, estimates, {"ccf": table}, _notes(used, options))
-
-
-def _half_band(x: Series, y: Series, centred: list[bool], level: float) -> tuple[float, str]:
-    """Half-width of the band: a series that is not centred is longer, and its correlations are smaller."""
-    error = independence_error(x, y)
-    shrink = [1.0 if centre else spread_share(series) for centre, series in zip(centred, (x, y), strict=True)]
-    return quantile(level) * error.value * shrink[0] * shrink[1], error.reason
+    settings["prewhitened_by"] = None if white is None else white.order
+    return Result("ccf", trace.name, len(used), settings, estimates, {"ccf": table}, _notes(used, options, white))
 
 
 _KEYS = ("lag0", "maximum", "maximum_lag", "minimum", "minimum_lag", "antisymmetry", "band")
@@ -108,7 +113,7 @@ def _undefined(x: Series, y: Series, options: Options) -> dict[str, Estimate]:
     return {}
 
 
-def _estimates(values: Series, half: float, doubt: str) -> dict[str, Estimate]:
+def _estimates(values: Series, half: Series, doubt: str) -> dict[str, Estimate]:
     middle = len(values) // 2
     highest, lowest = int(np.nanargmax(values)), int(np.nanargmin(values))
     numbers = {
@@ -117,10 +122,10 @@ def _estimates(values: Series, half: float, doubt: str) -> dict[str, Estimate]:
         "maximum_lag": highest - middle,
         "minimum": values[lowest],
         "minimum_lag": lowest - middle,
-        "band": half,
+        "band": reach(half),
     }
     estimates = {key: Estimate.doubted(float(number), doubt) for key, number in numbers.items()}
-    if not doubt and np.nanmax(np.abs(values)) <= half:
+    if not doubt and not (np.abs(values) > half).any():
         doubt = "no lag lies outside the band: this compares noise with noise"
     share = antisymmetry(values[np.isfinite(values)])
     return {**estimates, "antisymmetry": Estimate.doubted(share, doubt)}
@@ -134,8 +139,15 @@ def antisymmetry(values: Series) -> float:
     return odd / (odd + even)
 
 
-def _notes(used: Trace, options: Options) -> tuple[str, ...]:
+def _notes(used: Trace, options: Options, white: Prewhitened | None) -> tuple[str, ...]:
     notes = row_notes(used)
+    if white is not None:
+        order = f"the autoregression of {options.x} of order {white.order}"
+        left = f"; {options.x} {white.left}" if white.left else ""
+        notes.append(f"prewhitened: both columns centred and filtered by {order}{left}.")
+        if not undefined(white.y) and mean_with_error(white.y).reason:
+            notes.append(f"{options.y} has not settled even so: 'ebmdiag coupling' looks at its differences.")
+        return tuple(notes)
     if options.convention == "nijkamp":
         notes.append("convention nijkamp: d_s_t is scaled to unit mean square and not centred; all else is.")
     return tuple(notes)

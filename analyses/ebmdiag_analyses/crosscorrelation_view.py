@@ -7,16 +7,22 @@ from ebmdiag.result import Result
 from ebmdiag.terminal import number
 from ebmdiag_analyses.lags import footnotes, heading, lag_lines, lag_unit, percent, plot_lags, say_instead
 
+_BAND = {
+    "bartlett": "independent series, each with its own memory",
+    "white": "independent series, one of them white",
+    "bootstrap": "the correlation's own error (block bootstrap)",
+}
+
 
 def text(result: Result) -> list[str]:
     """Values, band and bars by lag, then the estimates and notes."""
     x, y = result.settings["x"], result.settings["y"]
-    lines = [f"{heading(result)}, {result.settings['convention']} convention", ""]
+    lines = [f"{heading(result)}, {_how(result)}", ""]
     if result.estimates["lag0"].value is not None:
         lines += [
             *lag_lines({f"{x} with {y}": result.tables["ccf"]}),
             "",
-            f"negative lags: {x} leads; * outside the {percent(result.settings['level'])} band of independent series",
+            f"negative lags: {x} leads; * outside the {_band(result)}",
             _estimates_line(result),
             "",
         ]
@@ -54,11 +60,24 @@ def draw(result: Result) -> list[Drawing]:
 def _caption(result: Result) -> str:
     x, y = result.settings["x"], result.settings["y"]
     return (
-        f"Cross-correlation of {x} with {y} over {result.rows} rows ({result.settings['convention']} convention); "
-        f"for negative lags {x} leads. Grey: {percent(result.settings['level'])} band for independent series, each "
-        "with its own memory; large points lie outside. Dotted: lag -1/2, about which one linear mode of the "
-        "learning loop is antisymmetric."
+        f"Cross-correlation of {x} with {y} over {result.rows} rows ({_how(result)}); "
+        f"for negative lags {x} leads. Grey: {_band(result)}; large points lie outside. {_dotted(result)}"
     )
+
+
+def _dotted(result: Result) -> str:
+    if result.settings["prewhitened_by"] is not None:
+        return "Dotted: lag -1/2, between the sides."
+    return "Dotted: lag -1/2, about which one linear mode of the learning loop is antisymmetric."
+
+
+def _how(result: Result) -> str:
+    order = result.settings["prewhitened_by"]
+    return f"{result.settings['convention']} convention" if order is None else f"prewhitened, order {order}"
+
+
+def _band(result: Result) -> str:
+    return f"{percent(result.settings['level'])} band of {_BAND[result.settings['bands']]}"
 
 
 def _alternative(result: Result) -> str:

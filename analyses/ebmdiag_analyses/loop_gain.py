@@ -32,6 +32,7 @@ from ebmdiag_analyses.conventions import check_at_least, check_level
 from ebmdiag_analyses.lags import lag_table
 from ebmdiag_analyses.loop_gain_judge import D, judge
 from ebmdiag_analyses.loop_gain_view import FAMILY, FLOOR, draw, text
+from ebmdiag_analyses.optimizer import optimizer_facts
 from ebmdiag_analyses.selection import last_rows, row_notes, span
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def analyse(trace: Trace, options: Options) -> Result:
     d = used.series(D)
     r = used.series(R) if R in used.columns else None
     z, z_reason = _standardized(used)
-    settings = {**_settings(options), **_optimizer(trace), **span(used)}
+    settings = {**_settings(options), **optimizer_facts(trace), **span(used)}
     fits, reason = _fits(d)
     families = best_of(fits)
     preferred = next(iter(families.values()), None)
@@ -134,16 +135,6 @@ def _standardized(used: Trace) -> tuple[Series | None, str]:
         return None, f"{Z} has gaps or values that are not finite"
     reason = undefined(z) or ("" if np.abs(z).max() < _LARGEST_Z else "it has values that no sampling error explains")
     return (None, f"{Z}: {reason}") if reason else (z, "")
-
-
-def _optimizer(trace: Trace) -> dict[str, Any]:
-    """Name and beta of the optimizer that the trace's recipe tells; None where it tells nothing."""
-    optimizer = trace.metadata.recipe.get("optimizer")
-    facts = optimizer if isinstance(optimizer, dict) else {}
-    name = facts.get("name")
-    beta = facts.get({"adam": "beta1", "sgd": "momentum"}.get(str(name), ""))
-    known = isinstance(beta, int | float) and not isinstance(beta, bool) and 0 <= beta < 1
-    return {"optimizer": str(name) if name else None, "beta": float(beta) if known and beta is not None else None}
 
 
 def _fits(d: Series) -> tuple[list[Fit], str]:

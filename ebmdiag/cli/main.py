@@ -19,6 +19,7 @@ from ebmdiag.names import nearest
 from ebmdiag.registry import ANALYSES, COMMANDS, headline, load, registered
 
 _BUILT_IN = {
+    "diagnose": "ebmdiag.cli.diagnose:diagnose",
     "report": "ebmdiag.cli.report:report",
     "statistics": "ebmdiag.cli.statistics:statistics",
     "validate": "ebmdiag.cli.validate:validate",
@@ -82,6 +83,7 @@ def main() -> None:
     \b
     ebmdiag train rings                 train, and write runs/sec4_1.parquet
     ebmdiag acf runs/sec4_1.parquet     analyse any trace
+    ebmdiag diagnose runs/sec4_1.parquet
     ebmdiag report runs/sec4_1.parquet -o report.html
     """
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from ebmdiag.errors import UsageError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -24,6 +27,37 @@ from_option: Decorator = click.option(
 until_option: Decorator = click.option(
     "--until", "last", type=click.IntRange(min=1), metavar="STEP", help="Use rows up to this step, included."
 )
+limit_option: Decorator = click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another limit for the verdict; may be repeated. The report's methods section has all names.",
+)
+
+
+def parse_limits(pairs: Iterable[str]) -> dict[str, float]:
+    """``--limit NAME=VALUE`` as a mapping; whether a name is known, the rules say.
+
+    Raises:
+        UsageError: one is not of this form, is no finite number, or is named twice.
+    """
+    limits: dict[str, float] = {}
+    for pair in pairs:
+        name, _, value = (part.strip() for part in pair.partition("="))
+        if not name or not _is_number(value):
+            raise UsageError(f"--limit {pair!r}: write it as NAME=VALUE with a number, for example --limit virial=0.1.")
+        if name in limits:
+            raise UsageError(f"--limit names '{name}' twice, as {limits[name]:g} and as {value}; keep one.")
+        limits[name] = float(value)
+    return limits
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def out_option(description: str, *, required: bool = False) -> Decorator:

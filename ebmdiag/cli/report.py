@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ebmdiag.cli.options import force_option, from_option, json_option, out_option, print_json, until_option
+from ebmdiag.cli.options import (
+    force_option,
+    from_option,
+    json_option,
+    limit_option,
+    out_option,
+    parse_limits,
+    print_json,
+    until_option,
+)
 from ebmdiag.errors import UsageError
 from ebmdiag.files import refuse_existing, write_bytes
+
+if TYPE_CHECKING:
+    from ebmdiag.report.gather import Run
 
 SIZE_BUDGET = 5 * 1024**2
 
@@ -20,29 +34,43 @@ SIZE_BUDGET = 5 * 1024**2
 @json_option
 @from_option
 @until_option
+@limit_option
 def report(
-    traces: tuple[Path, ...], out: Path | None, force: bool, as_json: bool, first: int | None, last: int | None
+    traces: tuple[Path, ...],
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    first: int | None,
+    last: int | None,
+    limits: tuple[str, ...],
 ) -> None:
-    """Write a self-contained HTML page: findings, traces, every analysis, samples, recipe.
+    """Write a self-contained HTML page: verdict, findings, traces, every analysis, samples, recipe.
 
     Works for a run that is still alive. Several traces give one page that compares them. --json also prints the
     numbers of the page.
     """
     path = _place(traces, out, force=force)
+    chosen = parse_limits(limits)
 
     from ebmdiag.report.gather import gather
+
+    runs = [gather(trace, first, last, chosen) for trace in traces]
+    write_page(path, runs)
+    if as_json:
+        from ebmdiag.report.twin import to_json
+
+        print_json(to_json(runs))
+
+
+def write_page(path: Path, runs: Sequence[Run]) -> None:
+    """Write the page of these runs, and say how large it is."""
     from ebmdiag.report.render import render
 
-    runs = [gather(trace, first, last) for trace in traces]
     page = render(runs)
     write_bytes(path, page)
     click.echo(f"wrote {path} ({len(page) / 1024**2:.1f} MB)", err=True)
     if len(page) > SIZE_BUDGET:
         click.echo(f"note: the page is larger than {SIZE_BUDGET // 1024**2} MB; compare fewer runs at once.", err=True)
-    if as_json:
-        from ebmdiag.report.twin import to_json
-
-        print_json(to_json(runs))
 
 
 def _place(traces: tuple[Path, ...], out: Path | None, *, force: bool) -> Path:
@@ -56,10 +84,22 @@ def _place(traces: tuple[Path, ...], out: Path | None, *, force: bool) -> Path:
 
     if len(traces) > 1 and out is None:
         raise UsageError("several traces make one page; say where to write it with -o report.html.")
-    if out is not None and out.resolve() in {RunFolder.of(trace).trace.resolve() for trace in traces}:
-        raise UsageError(f"{out} is the trace itself; name another file with -o.")
+    if out is not None:
+        refuse_trace(out, traces)
     usual = RunFolder.of(traces[0]).folder / "report.html"
     path = usual if out is None else out
     ours = path == usual and path.is_file() and is_our_page(path)
     refuse_existing(path, force=force or ours)
     return path
+
+
+def refuse_trace(out: Path, traces: Sequence[Path]) -> None:
+    """Stop where an output would take the place of a trace.
+
+    Raises:
+        UsageError: it would.
+    """
+    from ebmdiag.runfolder import RunFolder
+
+    if out.resolve() in {RunFolder.of(trace).trace.resolve() for trace in traces}:
+        raise UsageError(f"{out} is the trace itself; name another file with -o.")

@@ -2,6 +2,10 @@
 
 Autocorrelation. If the series is a moving average of order k - 1 (as far as its earlier lags show), then
     Var(rho_k) ≈ (1 + 2 sum_{0<i<k} rho_i²) / n              (Bartlett 1946, J. R. Stat. Soc. Suppl. 8:27).
+In full, for any linear series with independent innovations (Brockwell and Davis, "Time Series: Theory and Methods",
+Theorem 7.2.2; their Examples 7.2.2 and 7.2.3 are the closed forms for moving averages and AR(1)),
+    Var(rho_k) ≈ (1/n) sum_{i>0} (rho_{i+k} + rho_{i-k} - 2 rho_i rho_k)²:
+the first is the error about 0 if rho_k is 0, the second that of a rho_k which is there.
 
 Cross-correlation. If x and y are independent, each with its own autocorrelation, then at every lag
     Var(c_k) ≈ (1/n) sum_j rho_x(j) rho_y(j),  j = -∞ … ∞    (Bartlett 1935, J. R. Stat. Soc. 98:536).
@@ -75,6 +79,41 @@ def bartlett_errors(rho: Series, rows: int) -> Series:
     errors = np.full(len(rho), np.nan)
     seen = np.concatenate(([0.0], np.cumsum(rho[1:-1] ** 2))) if len(rho) > 1 else np.zeros(0)
     errors[1:] = np.sqrt((1 + 2 * seen) / max(rows, 1))
+    return errors
+
+
+def correlation_errors(x: ArrayLike, max_lag: int) -> Series:
+    """Standard error of the centred rho_k of one series at lags 0 … ``max_lag``, by Bartlett's formula in full.
+
+    Correlations beyond Sokal's window of rho_i² count as 0. NaN at lag 0, and throughout if the series is constant.
+
+    Raises:
+        ValueError: a value is not finite, or ``max_lag`` is negative.
+    """
+    rho = all_lags(x)
+    if not len(rho) or np.isnan(rho[0]):
+        return np.full(max_lag + 1, np.nan)
+    return bartlett_in_full(rho[: windowed_sum(rho**2).window + 1], len(checked(x)), max_lag)
+
+
+def bartlett_in_full(rho: Series, rows: int, max_lag: int) -> Series:
+    """Standard error of rho_k at lags 0 … ``max_lag``, given all that is not 0: ``rho``, lags 0 … M, shape (M + 1,).
+
+    Returns:
+        Shape (max_lag + 1,); NaN at lag 0, where the correlation is 1 without error.
+
+    Raises:
+        ValueError: ``max_lag`` is negative.
+    """
+    if max_lag < 0:
+        raise ValueError(f"max_lag must be at least 0, but is {max_lag}.")
+    last = len(rho) - 1 + max_lag  # terms with i beyond it are 0
+    whole = np.concatenate((rho, np.zeros(last + max_lag + 1 - len(rho))))
+    here, errors = whole[1 : last + 1], np.full(max_lag + 1, np.nan)
+    lags = np.arange(1, last + 1)
+    for k in range(1, max_lag + 1):
+        terms = whole[1 + k : last + k + 1] + whole[np.abs(lags - k)] - 2 * whole[k] * here
+        errors[k] = np.sqrt(float(terms @ terms) / max(rows, 1))
     return errors
 
 

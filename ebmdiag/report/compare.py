@@ -12,7 +12,8 @@ from ebmdiag.report.views import last_elapsed
 from ebmdiag.report.wording import duration, number
 from ebmdiag.result import Estimate
 
-_HEADER = ("run", "state", "rows", "last step", "ε", "elapsed", "errors", "warnings", "median d_s_t", "median r_t")
+_PLACES = ("stability", "convergence")
+_HEADER = ("rows", "last step", "ε", "elapsed", "errors", "warnings", "median d_s_t", "median r_t")
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
@@ -24,12 +25,15 @@ def run_names(runs: Sequence[Run]) -> list[str]:
 
 
 def overview(runs: Sequence[Run]) -> TableView:
-    """One row a run; medians are of the later half of its rows."""
-    rows = [_row(name, run) for name, run in zip(run_names(runs), runs, strict=True)]
-    return TableView("The runs", list(_HEADER), rows, ["Medians are taken over the later half of the rows."])
+    """One row a run, with its number on the map of verdicts; medians are of the later half of its rows."""
+    places = _PLACES if any(run.verdict for run in runs) else ()
+    names = [f"{place}. {name}" if places else name for place, name in enumerate(run_names(runs), 1)]
+    rows = [_row(name, run, places) for name, run in zip(names, runs, strict=True)]
+    notes = ["Medians are taken over the later half of the rows."]
+    return TableView("The runs", ["run", "state", *places, *_HEADER], rows, notes, stacked=True)
 
 
-def _row(name: str, run: Run) -> list[Cell]:
+def _row(name: str, run: Run, places: Sequence[str]) -> list[Cell]:
     severities = [finding.severity for _, finding in run.findings]
     numbers = [
         number(len(run.trace)),
@@ -41,7 +45,8 @@ def _row(name: str, run: Run) -> list[Cell]:
         number(later_median(run, "d_s_t")),
         number(later_median(run, "r_t")),
     ]
-    return [Cell(name), Cell(run.trace.metadata.state), *(Cell(text, numeric=True) for text in numbers)]
+    judged = [Cell(run.axes[axis].place if axis in run.axes else "–") for axis in places]
+    return [Cell(name), Cell(run.trace.metadata.state), *judged, *(Cell(text, numeric=True) for text in numbers)]
 
 
 def later_median(run: Run, column: str) -> float | None:

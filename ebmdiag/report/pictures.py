@@ -11,7 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ Loaded = TypeVar("Loaded")
 Item = TypeVar("Item")
 
 MOST_IMAGES = 6
+MOST_CHAINS = 3
 MOST_LANDSCAPES = 3
 LARGEST_IMAGE = 2 * 1024**2
 LARGEST_LANDSCAPE = 64 * 1024**2  # unpacked
@@ -34,17 +35,19 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LONGEST_GRID = 1024
 _MOST_MODES = 100
 _STEP = re.compile(r"step_(\d{1,15})")
+_CHAINS = re.compile(r"step_(\d{1,15})-([A-Za-z0-9_.+-]{1,60})")
 _MODE_NAME = re.compile(r"[A-Za-z0-9 .,()°+-]{1,24}")  # it goes into figures, where $ and \ would be mathematics
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file as it is, and what its header says."""
+    """A PNG file as it is, and what its header says; ``name`` where its step has several."""
 
     step: int
     content: bytes
     width: int
     height: int
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,21 @@ def read_pictures(folder: Path) -> Folder:
     """The first, the last and some in between of ``step_*.png``."""
     images, notes, files = _read(folder, "png", MOST_IMAGES, read_png)
     return Folder(images=images, notes=notes, files=files)
+
+
+def read_chain_pictures(folder: Path) -> Folder:
+    """The newest of ``step_*-NAME.png``, each with the table of chains ``NAME`` that it belongs to; newest first."""
+    found = sorted(
+        ((int(match[1]), path) for path in folder.glob("*.png") if (match := _CHAINS.fullmatch(path.stem))),
+        key=lambda pair: (-pair[0], pair[1].name),
+    )
+    images, notes = [], []
+    for step, path in found[:MOST_CHAINS]:
+        try:
+            images.append(replace(read_png(path, step), name=path.stem))
+        except DataError as error:
+            notes.append(str(error))
+    return Folder(images=tuple(images), notes=tuple(notes), files=len(found))
 
 
 def read_landscapes(folder: Path) -> Folder:

@@ -11,7 +11,7 @@ from typing import Any
 from ebmdiag._version import VERSION
 from ebmdiag.report import compare
 from ebmdiag.report.gather import Run
-from ebmdiag.report.views import view
+from ebmdiag.report.views import Plot, map_plot, view
 from ebmdiag.report.wording import symbol, unit
 
 GENERATOR = f"ebmdiag {VERSION}"
@@ -42,11 +42,19 @@ def render(runs: Sequence[Run]) -> bytes:
             names=compare.run_names(runs),
             runs=[view(run, suffix) for run, suffix in zip(runs, suffixes, strict=True)],
             several=several,
+            map=_shared_map(runs) if several else None,
             overview=compare.overview(runs) if several else None,
             side_by_side=compare.estimates_side_by_side(runs) if several else None,
         )
     )
     return page.encode()
+
+
+def _shared_map(runs: Sequence[Run]) -> Plot | None:
+    """One map for all runs that have a verdict; None where none has."""
+    if not any(run.verdict for run in runs):
+        return None
+    return map_plot([(name, run.verdict) for name, run in zip(compare.run_names(runs), runs, strict=True)])
 
 
 def is_our_page(path: Path) -> bool:

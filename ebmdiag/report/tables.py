@@ -10,6 +10,8 @@ from ebmdiag.report.wording import number, plain
 from ebmdiag.result import Estimate, Table
 
 MOST_TABLE_ROWS = 200
+_SHARED = 3  # estimates that are doubted for one reason: it is said once, below the table
+_MOST_STACKED = 8  # rows of many numbers; more would make a list without end
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableView:
-    """A table as text; ``notes`` say what is left out or not to be trusted."""
+    """A table as text; ``notes`` say what is left out or not to be trusted.
+
+    A ``stacked`` one, which has long texts in it, becomes a list where the screen is narrow.
+    """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = ()
+    stacked: bool = False
 
 
 def table_view(table: Table) -> TableView:
@@ -61,19 +67,25 @@ def estimates_view(estimates: Mapping[str, Estimate]) -> TableView | None:
 
 
 def _one_row_each_estimate(estimates: Mapping[str, Estimate]) -> TableView:
-    rows = []
-    for name, estimate in estimates.items():
-        doubtful = not estimate.reliable
-        remark = f"Not reliable: {estimate.reason}" if doubtful else estimate.reason
-        rows.append(
-            [
-                Cell(name, doubtful=doubtful),
-                Cell(number(estimate.value), numeric=True, doubtful=doubtful),
-                Cell(_interval(estimate), numeric=True, doubtful=doubtful),
-                Cell(remark, doubtful=doubtful),
-            ]
-        )
-    return _without_empty_columns(TableView("Estimates", ["quantity", "value", "interval", "remark"], rows))
+    doubts = [estimate.reason for estimate in estimates.values() if not estimate.reliable]
+    shared = [reason for reason in dict.fromkeys(doubts) if doubts.count(reason) >= _SHARED]
+    rows = [_estimate_row(name, estimate, shared) for name, estimate in estimates.items()]
+    notes = [f"In grey, not reliable, {doubts.count(reason)} numbers without a remark: {reason}." for reason in shared]
+    header = ["quantity", "value", "interval", "remark"]
+    return _without_empty_columns(TableView("Estimates", header, rows, notes, stacked=True))
+
+
+def _estimate_row(name: str, estimate: Estimate, shared: Sequence[str]) -> list[Cell]:
+    doubtful = not estimate.reliable
+    remark = estimate.reason
+    if doubtful:
+        remark = "" if estimate.reason in shared else f"Not reliable: {estimate.reason}"
+    return [
+        Cell(name, doubtful=doubtful),
+        Cell(number(estimate.value), numeric=True, doubtful=doubtful),
+        Cell(interval(estimate), numeric=True, doubtful=doubtful),
+        Cell(remark, doubtful=doubtful),
+    ]
 
 
 def _one_row_each_column(
@@ -85,18 +97,22 @@ def _one_row_each_column(
         if not estimate.reliable:
             reasons.setdefault(estimate.reason, {})[name.partition(":")[0]] = None
     notes = [f"In grey, not reliable: {', '.join(said)}: {reason}." for reason, said in reasons.items()]
-    return TableView("Estimates", ["column", *quantities], rows, notes)
+    return TableView("Estimates", ["column", *quantities], rows, notes, stacked=len(rows) <= _MOST_STACKED)
 
 
-def _interval(estimate: Estimate) -> str:
-    return "" if estimate.low is None else f"{number(estimate.low, 3)} to {number(estimate.high, 3)}"
+def interval(estimate: Estimate) -> str:
+    """From low to high, or the one end that there is; empty where there is no interval."""
+    low, high = number(estimate.low, 3), number(estimate.high, 3)
+    if estimate.low is None:
+        return "" if estimate.high is None else f"up to {high}"
+    return f"from {low}" if estimate.high is None else f"{low} to {high}"
 
 
 def _both(estimate: Estimate | None) -> Cell:
     """Value and interval in one cell; empty where there is no such estimate."""
     if estimate is None:
         return Cell("", numeric=True)
-    between = f" ({_interval(estimate)})" if estimate.low is not None else ""
+    between = f" ({interval(estimate)})" if interval(estimate) else ""
     return Cell(f"{number(estimate.value)}{between}", numeric=True, doubtful=not estimate.reliable)
 
 

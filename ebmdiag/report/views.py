@@ -11,14 +11,18 @@ from markupsafe import Markup
 from ebmdiag.analysis import Analysis, Drawing
 from ebmdiag.errors import EbmdiagError
 from ebmdiag.report import landscape, series
-from ebmdiag.report.gather import Answer, Run
+from ebmdiag.report.answers import Answer
+from ebmdiag.report.gather import Run
 from ebmdiag.report.glossary import entries
-from ebmdiag.report.pictures import Picture
+from ebmdiag.report.pictures import Folder, Picture
 from ebmdiag.report.svg import inline_svg
 from ebmdiag.report.tables import TableView, estimates_view, nested_views, pairs_view, table_view
+from ebmdiag.report.verdict_map import draw_map
+from ebmdiag.report.verdict_view import AxisView, MethodsView, axes_view, methods_view
 from ebmdiag.report.wording import duration, moment, number, plain
 from ebmdiag.result import Finding, Result, Table
 from ebmdiag.statistics import Statistic
+from ebmdiag.verdict import Verdict
 
 _WORDS = {"error": "Error", "warning": "Warning", "info": "Note"}
 
@@ -46,11 +50,13 @@ class FindingView:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a run's page."""
+    """One part of a run's page; ``says`` is its numbers in one sentence, ``tone`` how grave that is."""
 
     anchor: str
     title: str
     summary: str = ""
+    says: str = ""
+    tone: str = "info"
     failure: str = ""
     notes: Sequence[str] = ()
     plots: Sequence[Plot] = ()
@@ -72,8 +78,14 @@ class RunView:
     notes: Sequence[str]
     findings: Sequence[FindingView]
     sections: Sequence[Section]
+    axes: Sequence[AxisView] = ()
+    undecided: str = ""
+    map: Plot | None = None
+    methods: MethodsView | None = None
     images: Sequence[tuple[str, str, Picture]] = ()
     image_note: str = ""
+    chains: Sequence[tuple[str, str, Picture]] = ()
+    chains_note: str = ""
     recipe: Sequence[TableView] = ()
     environment: Sequence[TableView] = ()
     glossary: Sequence[Statistic] = field(default_factory=list)
@@ -83,7 +95,10 @@ def view(run: Run, suffix: str = "") -> RunView:
     """Everything about one run; ``suffix`` keeps its anchors apart from those of other runs on the page."""
     metadata = run.trace.metadata
     common = common_notes(run)
-    sections = [_traces(run, suffix), *(_section(answer, suffix, common) for answer in run.answers)]
+    sections = [
+        _traces(run, suffix),
+        *(_section(answer, suffix, common, _leading(run, answer)) for answer in run.answers),
+    ]
     if run.landscapes.files:
         sections.append(_landscapes(run, suffix))
     return RunView(
@@ -96,8 +111,14 @@ def view(run: Run, suffix: str = "") -> RunView:
         notes=(*run.notes, *common),
         findings=[_finding(answer, finding, suffix) for answer, finding in run.findings],
         sections=sections,
+        axes=axes_view(run),
+        undecided=run.undecided,
+        map=None if suffix or run.verdict is None else map_plot([(run.name, run.verdict)]),
+        methods=methods_view(run),
         images=[_image(picture) for picture in run.images.images],
-        image_note=_image_note(run),
+        image_note=_further(run.images, "Further grids"),
+        chains=[_chains(picture) for picture in run.chains.images],
+        chains_note=_further(run.chains, "Older pictures"),
         recipe=nested_views("recipe", metadata.recipe),
         environment=_environment(run),
         glossary=entries(run.trace.columns),
@@ -130,7 +151,18 @@ def last_elapsed(run: Run) -> float | None:
     return float(known[-1].as_py())
 
 
-def _finding(answer: Answer, finding: Finding, suffix: str) -> FindingView:
+def map_plot(runs: Sequence[tuple[str, Verdict | None]]) -> Plot:
+    """The map of places with these runs on it."""
+    drawing, table = draw_map(runs)
+    return plot(drawing, "verdict", "The map of verdicts", [table])
+
+
+def _leading(run: Run, answer: Answer) -> Finding | None:
+    """The gravest finding of an analysis, as the verdict left it."""
+    return next((finding for owner, finding in run.findings if owner is answer), None)
+
+
+def _finding(answer: Answer | None, finding: Finding, suffix: str) -> FindingView:
     numbers = [
         f"{word} {number(value)}"
         for word, value in (("value", finding.value), ("limit", finding.limit))
@@ -140,8 +172,8 @@ def _finding(answer: Answer, finding: Finding, suffix: str) -> FindingView:
         severity=finding.severity,
         word=_WORDS[finding.severity],
         finding=finding,
-        section=answer.title,
-        anchor=f"{answer.name}{suffix}",
+        section=answer.title if answer else "Verdict",
+        anchor=f"{answer.name if answer else 'verdict'}{suffix}",
         numbers=", ".join(numbers),
     )
 
@@ -159,16 +191,21 @@ def common_notes(run: Run) -> tuple[str, ...]:
     return tuple(dict.fromkeys(note for note in made if made.count(note) > 1))
 
 
-def _section(answer: Answer, suffix: str, said: Sequence[str]) -> Section:
+_NOTHING_TO_JUDGE = "Nothing in these numbers had to be judged."
+
+
+def _section(answer: Answer, suffix: str, said: Sequence[str], leading: Finding | None) -> Section:
     anchor = f"{answer.name}{suffix}"
     if answer.analysis is None or answer.result is None:
-        return Section(anchor, answer.title, answer.summary, answer.failure)
+        return Section(anchor, answer.title, answer.summary, failure=answer.failure)
     result = answer.result
     plots, rest, failure = _plots(answer.analysis, result, anchor)
     return Section(
         anchor,
         answer.title,
         answer.summary,
+        leading.statement if leading else _NOTHING_TO_JUDGE,
+        leading.severity if leading else "info",
         failure,
         notes=[note for note in result.notes if note not in said],
         plots=plots,
@@ -231,10 +268,19 @@ def _image(picture: Picture) -> tuple[str, str, Picture]:
     return source, alternative, picture
 
 
-def _image_note(run: Run) -> str:
-    left_out = run.images.files - len(run.images.images) - len(run.images.notes)
-    said = [f"{number(left_out)} further grids lie in the run's folder."] if left_out else []
-    return " ".join([*said, *run.images.notes])
+def _chains(picture: Picture) -> tuple[str, str, Picture]:
+    source, _, _ = _image(picture)
+    alternative = (
+        f"Side by side: where short runs end, where long runs end, and data; table of chains {picture.name}, step "
+        f"{number(picture.step)}, {picture.width} by {picture.height} pixels."
+    )
+    return source, alternative, picture
+
+
+def _further(folder: Folder, what: str) -> str:
+    left_out = folder.files - len(folder.images) - len(folder.notes)
+    said = [f"{what} in the run's folder: {number(left_out)}."] if left_out else []
+    return " ".join([*said, *folder.notes])
 
 
 def _environment(run: Run) -> list[TableView]:

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
-from series import GOLDEN, autoregression, learning_loop, memory_trace
+from click.testing import CliRunner
+from series import GOLDEN, autoregression, learning_loop, memory_trace, written_trace
 from statsmodels.tsa.stattools import ccf
 
+from ebmdiag.cli.analyses import analysis_command
 from ebmdiag.errors import UsageError
+from ebmdiag.numerics.prewhitening import prewhitened_crosscorrelation
 from ebmdiag_analyses.crosscorrelation import ANALYSIS, Options, analyse, antisymmetry, draw, judge, text
 
 
@@ -124,3 +127,64 @@ def test_text_and_drawing():
     assert axes.get_title(loc="left") == "d_s_t leads"
     assert axes.get_xlim() == (-15.5, 15.5)
     assert "highest 0.7" in drawing.alt
+
+
+def test_prewhitening_equals_the_numerics_and_says_so():
+    rng = np.random.default_rng(70)
+    d, r = autoregression(rng, 0.9, (1500,)), autoregression(rng, 0.8, (1500,))
+    result = crossed(d, r, prewhiten=True)
+    table = result.tables["ccf"].columns
+    assert table["correlation"] == pytest.approx(prewhitened_crosscorrelation(d, r, 15), rel=1e-12)
+    assert result.settings["prewhitened_by"] == 1
+    assert any("autoregression of d_s_t of order 1" in note for note in result.notes)
+    assert "prewhitened, order 1" in text(result)[0]
+    (drawing,) = draw(result)
+    assert "one linear mode" not in drawing.caption
+    assert crossed(d, r).settings["prewhitened_by"] is None
+
+
+def test_a_walk_stays_a_walk_when_prewhitened_by_noise():
+    rng = np.random.default_rng(76)
+    walk = crossed(rng.standard_normal(1000), np.cumsum(rng.standard_normal(1000)), prewhiten=True)
+    assert any("r_t has not settled even so" in note for note in walk.notes)
+    assert len(crossed(*rng.standard_normal((2, 1000)), prewhiten=True).notes) == 1
+
+
+def test_prewhitening_narrows_the_band_of_series_with_memory():
+    rng = np.random.default_rng(71)
+    d, r = autoregression(rng, 0.95, (2000,)), autoregression(rng, 0.95, (2000,))
+    plain, white = crossed(d, r), crossed(d, r, prewhiten=True)
+    assert white.estimates["band"].value == pytest.approx(1.96 / np.sqrt(2000), rel=0.15)
+    assert plain.estimates["band"].value > 3 * white.estimates["band"].value
+
+
+def test_prewhitening_shows_a_delay_that_memory_smears():
+    rng = np.random.default_rng(72)
+    d = autoregression(rng, 0.95, (3004,))
+    r = d[:-4] + rng.standard_normal(3000)
+    found = crossed(d[4:], r, prewhiten=True)
+    assert found.estimates["maximum_lag"].value == -4
+    assert int(np.sum(np.abs(found.tables["ccf"].columns["correlation"]) > 0.15)) == 1
+    assert int(np.sum(np.abs(crossed(d[4:], r).tables["ccf"].columns["correlation"]) > 0.15)) > 20
+
+
+def test_prewhitening_takes_the_mean_out_in_both_conventions():
+    d, r = np.random.default_rng(73).standard_normal((2, 1000)) + 5
+    standard, nijkamp = (crossed(d, r, prewhiten=True, convention=name) for name in ("standard", "nijkamp"))
+    assert nijkamp.tables["ccf"].columns["correlation"] == pytest.approx(standard.tables["ccf"].columns["correlation"])
+
+
+def test_prewhitening_of_what_has_no_noise():
+    """A constant stays undefined; a sine is its own past, and little is left of it."""
+    assert crossed(np.ones(100), np.arange(100.0), prewhiten=True).estimates["lag0"].value is None
+    sine = crossed(np.sin(0.3 * np.arange(400)), np.random.default_rng(74).standard_normal(400), prewhiten=True)
+    assert np.isfinite(sine.estimates["lag0"].value)
+    judge(sine)
+
+
+def test_prewhiten_is_an_option_of_the_command(tmp_path):
+    d, r = np.random.default_rng(75).standard_normal((2, 200))
+    path = written_trace(tmp_path / "a.parquet", {"d_s_t": d, "r_t": r})
+    answer = CliRunner().invoke(analysis_command(ANALYSIS), [str(path), "--prewhiten"])
+    assert answer.exit_code == 0
+    assert "prewhitened, order" in answer.output

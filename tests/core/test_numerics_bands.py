@@ -2,10 +2,18 @@
 
 import numpy as np
 import pytest
-from series import autoregression
+from series import autoregression, learning_loop
 from statsmodels.tsa.stattools import acf
 
-from ebmdiag.numerics.bands import all_lags, bartlett_errors, independence_error, quantile, windowed_sum
+from ebmdiag.numerics.bands import (
+    all_lags,
+    bartlett_errors,
+    bartlett_in_full,
+    correlation_errors,
+    independence_error,
+    quantile,
+    windowed_sum,
+)
 from ebmdiag.numerics.correlation import autocorrelation, crosscorrelation
 from ebmdiag.numerics.mean import mean_with_error
 
@@ -113,3 +121,41 @@ def test_a_memory_is_judged_from_few_lags_as_from_all(monkeypatch, coefficient):
     monkeypatch.setattr("ebmdiag.numerics.bands._FIRST_LAGS", 10**6)
     assert len(all_lags(x)) == 10_001
     assert mixed == pytest.approx(independence_error(x, y).value, rel=1e-9)
+
+
+@pytest.mark.parametrize("f", [0.0, 0.5, 0.9, -0.7])
+def test_bartlett_in_full_of_an_autoregression(f):
+    """Brockwell and Davis, Example 7.2.3: n Var rho_k = (1 - f^2k)(1 + f²) / (1 - f²) - 2 k f^2k."""
+    rho, k = f ** np.arange(400.0), np.arange(1, 31)
+    truth = (1 - f ** (2 * k)) * (1 + f**2) / (1 - f**2) - 2 * k * f ** (2 * k)
+    assert bartlett_in_full(rho, 100, 30)[1:] == pytest.approx(np.sqrt(truth / 100), rel=1e-9)
+    if f == 0.9:  # the formula about 0 is another one
+        assert abs(bartlett_errors(rho, 100)[30] / np.sqrt(truth[-1] / 100) - 1) < 0.01
+        assert bartlett_errors(rho, 100)[1] > 2 * np.sqrt(truth[0] / 100)
+
+
+@pytest.mark.parametrize("theta", [0.8, -1.0])
+def test_bartlett_in_full_of_a_moving_average(theta):
+    """Example 7.2.2: n Var rho_1 = 1 - 3 rho² + 4 rho⁴, n Var rho_k = 1 + 2 rho² beyond."""
+    rho = theta / (1 + theta**2)
+    found = bartlett_in_full(np.array([1.0, rho]), 400, 6) ** 2 * 400
+    assert np.isnan(found[0])
+    assert found[1] == pytest.approx(1 - 3 * rho**2 + 4 * rho**4, rel=1e-12)
+    assert found[2:] == pytest.approx(1 + 2 * rho**2, rel=1e-12)
+
+
+def test_bartlett_in_full_is_the_spread_of_simulated_correlations():
+    """The ARMA(1,1) of the loop at gain 0.5; the spread of 800 records is known to 2.5%."""
+    series = [learning_loop(np.random.default_rng(seed), 0.5, 800)[0] for seed in range(800)]
+    spread = np.std([autocorrelation(x, 8) for x in series], axis=0)
+    rho = np.concatenate(([1.0], -0.25 * 0.5 ** np.arange(200.0)))
+    assert bartlett_in_full(rho, 800, 8)[1:] == pytest.approx(spread[1:], rel=0.1)
+
+
+def test_estimated_errors():
+    x = autoregression(np.random.default_rng(16), 0.6, (50_000,))
+    truth = bartlett_in_full(0.6 ** np.arange(300.0), 50_000, 5)
+    assert correlation_errors(x, 5)[1:] == pytest.approx(truth[1:], rel=0.05)
+    assert np.isnan(correlation_errors(np.ones(50), 5)).all()
+    with pytest.raises(ValueError, match="at least 0"):
+        correlation_errors(x, -1)

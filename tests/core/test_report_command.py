@@ -10,7 +10,7 @@ from report_files import Page, fake_analysis, install_analyses, make, write_trac
 from ebmdiag import TraceWriter
 from ebmdiag.cli import report as command
 from ebmdiag.cli.main import call
-from ebmdiag.report import gather
+from ebmdiag.report import answers, gather
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_bad_input_is_one_sentence(workplace, analyses, capsys):
 
 
 def test_sections_come_in_a_sensible_order():
-    assert gather.section_order(["zeta", "ccf", "alpha", "acf", "summary"]) == [
+    assert answers.section_order(["zeta", "ccf", "alpha", "acf", "summary"]) == [
         "summary",
         "acf",
         "ccf",

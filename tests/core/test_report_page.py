@@ -1,6 +1,7 @@
 """The page: well-formed, complete in itself, safe, with words for every picture."""
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from report_files import Page, fake_analysis, full_page, install_analyses, make, write_trace
 
+from ebmdiag import report
 from ebmdiag.cli.main import call
 from ebmdiag.errors import TraceError
 
@@ -168,3 +170,59 @@ def test_the_twin_of_a_strangers_recipe_is_still_json(workplace, analyses, capsy
     pq.write_table(table.replace_schema_metadata({b"ebmdiag": raw}), "a.parquet")
     assert call(["report", "a.parquet", "-o", "b.html", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["runs"][0]["metadata"]["recipe"] == {"net": {"scale": None}}
+
+
+# the look
+
+
+def variables(css: str) -> dict[str, str]:
+    return dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", css))
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast ratio of WCAG 2.2 (relative luminance of sRGB), from 1 to 21."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    brighter, darker = sorted((luminance(first), luminance(second)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def test_contrast_is_what_the_standard_says():
+    """Its own examples: black on white is 21, #767676 the lightest grey that passes on white."""
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark", "print"])
+def test_words_and_lines_stand_out_in_every_scheme(scheme):
+    """4.5 for text on each ground that it stands on, 3 for lines (WCAG 2.2, 1.4.3 and 1.4.11)."""
+    css = (Path(report.__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
+    dark, printed = css.index("prefers-color-scheme: dark"), css.index("@media print")
+    colours = variables(css[:dark])
+    if scheme == "dark":
+        colours |= variables(css[dark:printed])
+    if scheme == "print":
+        colours |= variables(css[printed:])
+    grounds = [colours["ground"], *(colours[f"{tone}-ground"] for tone in ("error", "warning", "good", "info"))]
+    for ground in grounds:
+        assert contrast(colours["ink"], ground) >= 4.5
+        assert contrast(colours["soft"], ground) >= 4.5
+        assert contrast(colours["link"], ground) >= 4.5
+    for tone in ("error", "warning", "good", "info"):
+        assert contrast(colours[tone], colours[f"{tone}-ground"]) >= 4.5
+    for line in ("s1", "s2", "s3", "band"):
+        assert contrast(colours[line], colours["ground"]) >= 3
+
+
+def test_a_table_with_long_texts_becomes_a_list_on_a_phone_and_stays_a_table(workplace, analyses):
+    page = Page(full_page(analyses))
+    stacked = [attributes for attributes in page.all("table") if attributes.get("class") == "stack"]
+    assert stacked
+    assert all(attributes["role"] == "table" for attributes in stacked)
+    cells = [attributes for attributes in page.all("td") if "data-name" in attributes]
+    assert {attributes["role"] for attributes in cells} == {"cell"}
+    assert {"value", "remark"} <= {attributes["data-name"] for attributes in cells}

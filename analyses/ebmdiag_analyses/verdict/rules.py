@@ -1,0 +1,46 @@
+"""The verdict: both axes, the findings with false discoveries controlled, the limits and the measured error rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ebmdiag.metadata import TraceMetadata
+from ebmdiag.result import Finding, Result
+from ebmdiag.verdict import Rules, Verdict
+from ebmdiag_analyses.verdict.convergence import convergence
+from ebmdiag_analyses.verdict.discoveries import controlled
+from ebmdiag_analyses.verdict.limits import LIMITS, chosen
+from ebmdiag_analyses.verdict.rates import RATES
+from ebmdiag_analyses.verdict.stability import stability
+
+
+def rules(
+    results: Mapping[str, Result],
+    findings: Mapping[str, tuple[Finding, ...]],
+    metadata: TraceMetadata,
+    limits: Mapping[str, float] | None = None,
+) -> Verdict:
+    """Place a run on both axes.
+
+    Args:
+        results: analysis → what it computed; a missing one lowers what can be determined. Axis 1 rests on ``acf`` and
+            ``summary``, axis 2 on ``convergence`` and ``summary``.
+        findings: analysis → what it judged.
+        metadata: of the trace.
+        limits: replace limits of :class:`~ebmdiag_analyses.verdict.limits.Limits` by name. The measured rates hold
+            for the limits as they are, so with others none are handed over.
+
+    Raises:
+        UsageError: a limit of no known name, or out of range.
+    """
+    used = chosen(limits)
+    return Verdict(
+        stability(results, findings, metadata, used),
+        convergence(results, findings, metadata, used),
+        controlled(results, findings, used),
+        used.to_json(),
+        RATES if used == LIMITS else (),
+    )
+
+
+RULES: Rules = rules

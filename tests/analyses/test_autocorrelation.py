@@ -140,7 +140,7 @@ def test_weak_oscillation_and_white_noise_are_not():
 
 
 def test_real_traces(golden):
-    """Adam rings, with and without momentum; the SGD run of the toy does not (golden/README.md)."""
+    """Adam rings, with and without momentum; the SGD run of the toy does not."""
     warned = {run: only_finding(golden[f"{run}/d_s_t"]).severity for run in ("flowers", "flowers_beta0")}
     assert set(warned.values()) == {"warning"}
     assert "at lag 4" in only_finding(golden["flowers/d_s_t"]).statement

@@ -7,7 +7,7 @@ from ebmdiag.errors import EbmdiagError, RecipeError
 from ebmdiag.registry import RECIPES, registered
 from ebmdiag_trainers.recipe import load_recipe, recipe_from_tables
 
-# start, net, epsilon, L, noise, optimizer, rate, decay, floor, iterations: mission.md's table, written out again
+# start, net, epsilon, L, noise, optimizer, rate, decay, floor, iterations: the reference's recipes, written out again
 REFERENCE = {
     "rings": ("persistent", "ToyNet", 0.125, 500, 0.0, "sgd", 0.1, 1.0, 0.0, 200_000),
     "rings-nonconvergent": ("gaussian", "ToyNet", 0.01, 100, 0.0, "adam", 1e-4, 1.0, 0.0, 100_000),

@@ -83,5 +83,6 @@ class ChainFiles:
 def chain_files(folder: Path) -> list[ChainFiles]:
     """The tables of chains in a folder, finished or not, by name."""
     finished = {path for path in folder.glob("*.parquet") if path.is_file()}
-    alive = {path.parent.parent.with_suffix(".parquet") for path in folder.glob("*/parts/part-*.parquet")}
+    homes = {path.parent.parent for path in folder.glob("*/parts/part-*.parquet")}
+    alive = {home.with_name(f"{home.name}.parquet") for home in homes}
     return [ChainFiles(path) for path in sorted(finished | alive)]

@@ -10,7 +10,7 @@ from ebmdiag.errors import TraceError
 
 KEY = b"ebmdiag_chains"
 CHAINS_VERSION = 1
-ChainsState = Literal["running", "finished", "diverged"]
+ChainsState = Literal["running", "finished", "interrupted", "diverged"]
 
 
 @dataclass(frozen=True)

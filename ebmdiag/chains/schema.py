@@ -42,7 +42,8 @@ CHAIN_COLUMNS: tuple[ChainColumn, ...] = (
         "acceptance",
         "float64",
         "1",
-        "mean of min(1, ratio) since the last recorded draw; what would be accepted, for an unadjusted sampler",
+        "mean of min(1, ratio) since the last recorded draw (of langevin on an engine: over the second half of each of "
+        "its calls); what would be accepted, for an unadjusted sampler",
     ),
     ChainColumn("swaps", "float64", "1", "share of accepted swaps with the next temperature since the last draw"),
     *(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from ebmdiag.chains.files import ChainFiles
 from ebmdiag.chains.metadata import ChainsMetadata
 from ebmdiag.chains.schema import MEASURES, check_chains_schema
 from ebmdiag.errors import TraceError
+from ebmdiag.locks import is_held
 
 Floats = NDArray[np.float64]
 _ATTEMPTS = 20
@@ -55,7 +57,9 @@ class Chains:
 
     @cached_property
     def phases(self) -> Mapping[str, Phase]:
-        """By name; a phase without rows is absent. A draw that not all chains have reached yet is left out.
+        """By name; a phase without rows is absent.
+
+        A last draw that lacks some chains is left out, unless the table says that it is finished.
 
         Raises:
             TraceError: a phase of several starts, or chains that were not recorded at the same draws.
@@ -71,8 +75,12 @@ class Chains:
         chain, draw = (integers(rows.column(column).cast(pa.int64())) for column in ("chain", "draw"))
         count = int(chain.max()) + 1
         order = np.lexsort((chain, draw))
-        whole = len(order) // count * count  # the last draw may be half written
-        order = order[:whole]
+        cut = len(order) % count  # a part may end within a draw
+        if count > len(order) or (cut and self.metadata.state == "finished"):
+            raise TraceError(
+                f"{self.files.table}: phase '{name}' has {len(order)} rows, which are no whole draws of {count} chains."
+            )
+        order = order[: len(order) - cut]
         grid = chain[order].reshape(-1, count)
         draws = draw[order].reshape(-1, count)
         if not (grid == np.arange(count)).all() or not (draws == draws[:, :1]).all():
@@ -100,6 +108,8 @@ def read_chains(path: str | Path) -> Chains:
             continue
         if paths[:1] == _sources(files)[:1]:
             metadata = check_chains_schema(pieces[-1].schema, str(paths[-1]))
+            if metadata.state == "running" and not is_held(files.lock):
+                metadata = metadata.with_facts(state="interrupted", message="the process that ran these chains is gone")
             return Chains(files, pa.concat_tables([piece.replace_schema_metadata(None) for piece in pieces]), metadata)
     raise TraceError(f"{files.table} keeps changing while it is read; try again.")
 
@@ -109,17 +119,27 @@ def _sources(files: ChainFiles) -> list[Path]:
     return [files.table] if files.table.exists() else files.part_paths()
 
 
-def read_chain_piece(path: Path) -> pa.Table:
-    """One Parquet file of chains, checked.
+def chain_groups(path: Path) -> Iterator[tuple[int, pa.Table]]:
+    """A table piece by piece, each with the number of its first row: never all of it in memory.
 
     Raises:
-        TraceError: truncated, foreign, or without a needed column or value.
-        FileNotFoundError: it is not there (any more).
+        TraceError: it cannot be read as a table of chains.
     """
+    first = 0
+    with _opened(path) as file:
+        for place in range(file.num_row_groups):
+            group = file.read_row_group(place)
+            yield first, group
+            first += len(group)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A table of chains to read from; what goes wrong becomes a sentence."""
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             check_chains_schema(file.schema_arrow, str(path))
-            table = file.read()
+            yield file
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -127,6 +147,17 @@ def read_chain_piece(path: Path) -> pa.Table:
         raise TraceError(
             f"{path} cannot be read as Parquet: truncated, damaged or another kind of file ({reason})."
         ) from error
+
+
+def read_chain_piece(path: Path) -> pa.Table:
+    """One Parquet file of chains, checked.
+
+    Raises:
+        TraceError: truncated, foreign, or without a needed column or value.
+        FileNotFoundError: it is not there (any more).
+    """
+    with _opened(path) as file:
+        table = file.read()
     for name in ("phase", "init", "chain", "start", "draw", "energy"):
         if table.column(name).null_count:
             raise TraceError(f"{path}: column '{name}' has missing values; every row needs one.")

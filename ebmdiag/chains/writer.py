@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ebmdiag.chains.files import ChainFiles
 from ebmdiag.chains.metadata import ChainsMetadata
 from ebmdiag.chains.schema import MEASURES, chains_schema
-from ebmdiag.chains.table import read_chain_piece
+from ebmdiag.chains.table import chain_groups, read_chain_piece
 from ebmdiag.errors import OutputExistsError
 from ebmdiag.files import replacing
 from ebmdiag.locks import acquire
@@ -72,7 +72,9 @@ class ChainWriter:
         if self.files.table.exists():  # parts beside a whole table were left by a kill after it had been written
             for part in self.files.part_paths():
                 part.unlink()
-            self._write_part(read_chain_piece(self.files.table), 0)
+            for first, group in chain_groups(self.files.table):
+                self._write_part(group, first)
+            self.files.samples.unlink(missing_ok=True)  # they are of a run that now goes on
             self.files.table.unlink()
         for path in self.files.part_paths():
             piece = read_chain_piece(path)

@@ -100,6 +100,24 @@ def test_the_virial_without_its_correction_is_not_the_unadjusted_one():
         assert_within_errors(wrong, 1.0)
 
 
+@pytest.mark.parametrize(("steps", "biased"), [(2, True), (40, False)])
+def test_hot_copies_that_begin_cold_bias_short_runs(steps, biased):
+    """As docs/samplers.md says: the cold chains are too narrow after few steps, and right after many."""
+    x = torch.zeros(20_000, 1, 1, 1, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    epsilon = 0.5
+    net, x = QuadraticEnergy(temperature(epsilon) * torch.eye(1, dtype=torch.float64)), x.normal_(generator=generator)
+    options = SamplerOptions(name="mala", temperatures=(1.0, 2.0, 4.0))
+    run = sampler_engine(options, (1, 1, 1))
+    for _ in range(80 // steps):
+        chain = run(net, x, steps, epsilon, generator)
+        x = chain.end
+    distance = (float(x.square().mean()) - 1) / math.sqrt(2 / len(x))
+    assert (distance < -6) == biased
+    assert biased or abs(distance) < 4
+    assert math.isnan(chain.sums.virial_correction)
+
+
 def test_where_no_identity_is_known_the_statistic_is_absent():
     _, record = measured({"name": "hmc-unadjusted"})
     assert math.isnan(OBSERVABLES["virial"](record))

@@ -247,9 +247,17 @@ def joint(sampler, rounds=12, seed=3):
     return kstest(x.flatten().numpy(), "norm").pvalue
 
 
-@pytest.mark.parametrize("name", EXACT)
-def test_geweke_joint(name):
-    assert joint(EXACT[name]) > 1e-4
+@pytest.mark.parametrize("name", [name for name in EXACT if not name.startswith("tempered")])
+@pytest.mark.parametrize("step", [None, 0.2])
+def test_geweke_joint(name, step):
+    """Also at a small step, where an error at the start of each round would not be forgotten."""
+    sampler = EXACT[name] if step is None else EXACT[name].with_step_size(step)
+    assert joint(sampler) > 1e-3
+
+
+def test_geweke_joint_sees_hot_copies_that_begin_cold():
+    """Not exact, and documented so: each round's fresh copies pull the cold chains to low energies."""
+    assert joint(EXACT["tempered mala"].with_step_size(0.2), rounds=40) < 1e-3
 
 
 @pytest.mark.parametrize("sampler", [WithoutSquares(1.0), RefusedNever(STEP, 3), HeatCounted(1.0), Langevin(STEP)])
@@ -315,7 +323,7 @@ def test_langevin_of_the_training_is_the_engines():
         state, info = sampler.advance(target, sampler.init(target, x, generator), steps, generator)
         torch.testing.assert_close(state.x, chain.end, rtol=0, atol=1e-11)
         torch.testing.assert_close(info.log_ratio, chain.sums.log_ratio / steps, rtol=0, atol=1e-10)
-        assert target.gradients == (steps + 1 if engine is None else steps + 2)
+        assert target.gradients == (steps + 1 if engine is None else steps + 3)  # both ends twice, on an engine
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])

@@ -354,13 +354,19 @@ def _check_together(recipe: Recipe) -> None:
             raise RecipeError(f"[net] {key} must be finite, but is {value}.")
 
 
-_OPTIONS_OF = {"leapfrog": "hmc", "friction": "underdamped", "splitting": "underdamped", "expansions": "gibbs"}
+OPTIONS_OF: Mapping[str, str] = {
+    "leapfrog": "hmc",
+    "friction": "underdamped",
+    "splitting": "underdamped",
+    "expansions": "gibbs",
+}
+"""Option of a sampler → what the names of the samplers that look at it begin with."""
 
 
 def _check_sampler(langevin: Langevin) -> None:
     """Options of one sampler are not given to another; the names themselves are known to the samplers only."""
     defaults = {item.name: item.default for item in fields(Langevin)}
-    for key, owner in _OPTIONS_OF.items():
+    for key, owner in OPTIONS_OF.items():
         if getattr(langevin, key) != defaults[key] and not langevin.sampler.startswith(owner):
             raise RecipeError(f"[langevin] {key} belongs to sampler = '{owner}', but it is '{langevin.sampler}'.")
     if langevin.is_plain:

@@ -1,5 +1,9 @@
 """Any sampler in the place of the training's Langevin steps: an engine, with the same sums along the path.
 
+Hotter copies of parallel tempering are not kept from one iteration to the next: they begin at the cold states. Their
+joint law is then not the tempered one, and until they have warmed the swaps pull the cold chains together; the bias is
+gone after some tens of steps (tests/trainers/test_sampler_training.py), and no virial is stated.
+
 Sums that only plain Langevin steps have (the noise against the gradient's change) are NaN, and their statistics are
 then absent from the trace. Where the sampler has no Metropolis ratio, so are those of the ratio.
 """
@@ -46,7 +50,8 @@ def sampler_engine(options: SamplerOptions, shape: tuple[int, ...]) -> Engine:
             before = sampler.visible(state).point
             state, info = sampler.step(target, state, generator)
             sums.add(step, before, sampler.visible(state).point, info)
-        return sums.finish(sampler.visible(state).point.x, temperature(epsilon), exact=sampler.exact)
+        exact = sampler.exact and not options.temperatures
+        return sums.finish(sampler.visible(state).point.x, temperature(epsilon), exact=exact)
 
     return run
 

@@ -60,7 +60,7 @@ class Langevin(Sampler):
             return super().advance(target, state, steps, generator)
         size = float(self.step_size)
         chain = self.engine(target.net, state.x, steps, size, generator, closed=True)  # type: ignore[arg-type]
-        target.gradients += steps  # the engine evaluates x_0 … x_L, of which x_0 and x_L are ours
+        target.gradients += steps + 1  # x_0 … x_L; we evaluate x_0 before and x_L after it once more
         assert chain.sums.log_ratio is not None
         info = Info(chain.sums.log_ratio / steps, chain.sums.tail_acceptance / chain.sums.tail_transitions)
         return State(target.point(chain.end), count=state.count + steps), info

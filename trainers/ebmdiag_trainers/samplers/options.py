@@ -13,6 +13,7 @@ from torch import nn
 from ebmdiag.errors import RecipeError
 from ebmdiag.names import nearest
 from ebmdiag_trainers.engines.contract import Engine
+from ebmdiag_trainers.recipe import OPTIONS_OF
 from ebmdiag_trainers.recipe import Langevin as LangevinTable
 from ebmdiag_trainers.samplers.contract import Sampler
 from ebmdiag_trainers.samplers.gibbs import Gibbs
@@ -41,10 +42,10 @@ class SamplerOptions:
 
     name: str = LANGEVIN
     step_size: float = 0.0
-    leapfrog: int = 10
-    friction: float = 1.0
-    splitting: str = "baoab"
-    expansions: int = 8
+    leapfrog: int = LangevinTable.leapfrog
+    friction: float = LangevinTable.friction
+    splitting: str = LangevinTable.splitting
+    expansions: int = LangevinTable.expansions
     temperatures: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -83,17 +84,9 @@ class SamplerOptions:
 
     def facts(self) -> dict[str, Any]:
         """Those options that the sampler looks at, as plain JSON."""
-        used = ("name", "step_size", *_USED.get(self.name.removesuffix("-unadjusted"), ()))
+        used = ("name", "step_size", *(key for key, owner in OPTIONS_OF.items() if self.name.startswith(owner)))
         facts = {name: value for name, value in asdict(self).items() if name in used}
         return facts | ({"temperatures": list(self.temperatures)} if self.temperatures else {})
-
-
-_USED: Mapping[str, tuple[str, ...]] = {
-    "hmc": ("leapfrog",),
-    "underdamped": ("friction", "splitting"),
-    "gibbs": ("expansions",),
-    "gibbs-blocked": ("expansions",),
-}
 
 
 def _rising(temperatures: tuple[float, ...]) -> bool:

@@ -102,8 +102,8 @@ them held out. Left where 60-step chains from noise end, right where 4,000-step 
 
 ![energy over the steps](images/flowers_energy.png)
 
-This is what the paper shows for its section 4.2: d is near 0 and oscillates, 60 steps give flowers, and the density that
-exp(-U) stands for is elsewhere.
+This is what the paper shows for its section 4.2: d is near 0 and oscillates, 60 steps give flowers, and the density
+that exp(-U) stands for is elsewhere.
 
 ## Rings, convergent: short runs sample the model
 

@@ -72,6 +72,13 @@ def settled(rng, chains=64, draws=400, f=0.5, dimension=2, copies=1, shift=0.0):
     }
 
 
+def moved(course, shift, place=slice(None)):
+    """The same chains, with coordinate 0 shifted at the draws ``place``."""
+    states = course.states.copy()
+    states[:, place, 0] += shift
+    return dataclasses.replace(course, states=states)
+
+
 def with_measure(courses, name, values):
     """The same with a further measure; ``values``: phase → (M, D)."""
     return {
@@ -117,7 +124,7 @@ def metadata(courses, **facts):
     long = courses.get("long")
     known = {
         "producer": "test",
-        "sampler": {"name": "mala", "step_size": 0.1},
+        "sampler": {"name": "mala", "step_size": 0.1, "exact": True, "adjusted": True},
         "epsilon": 0.1,
         "short_steps": L,
         "short_start": "noise",

@@ -116,7 +116,7 @@ def fake_rules(stability: str = "strongly oscillating", convergence: str = "unde
         doubtful = Estimate(-0.25, -0.5, 0.1, reliable=False, reason=f"short {words}")
         evidence = (
             Evidence(f"acf: rho_1 {words}", Estimate(-0.5, -0.6, -0.4), -0.3, stability, f"low {words}", words),
-            Evidence("ccf: lead", doubtful, None, "undetermined", "not much"),
+            Evidence("ccf: lead", doubtful, None, "undetermined", "not much."),
         )
         worst_first = sorted(
             (finding for found in findings.values() for finding in found), key=lambda one: one.severity == "info"

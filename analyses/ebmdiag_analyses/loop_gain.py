@@ -43,6 +43,7 @@ Series = NDArray[np.float64]
 R, Z = "r_t", "z_t"
 _COLUMN = {"difference": D, "state": R, "meeting": R, "lead": R, "variance": Z}
 CROSS_LAGS = 10
+MOST_ROWS = 1 << 20  # a fit of more takes gigabytes, and says no more of a loop that remembers hundreds of rows
 _LARGEST_Z = 1e100
 _EDGE = (
     "it lies at the edge of its range, so it has no error",
@@ -60,7 +61,9 @@ class Options:
         UsageError: a value is out of range.
     """
 
-    window: int | None = field(default=None, metadata={"help": "Use only the last so many rows. Default: all."})
+    window: int | None = field(
+        default=None, metadata={"help": f"Use only the last so many rows. Default: all, {MOST_ROWS} at most."}
+    )
     max_lag: int = field(default=15, metadata={"help": "Longest lag shown; no estimate depends on it."})
     level: float = field(default=0.95, metadata={"help": "Level of the intervals, between 0 and 1."})
     resamples: int = field(default=1000, metadata={"help": "Resamples of the block bootstrap."})
@@ -89,7 +92,7 @@ def analyse(trace: Trace, options: Options) -> Result:
         UsageError: there is no column d_s_t.
         TraceError: d_s_t or r_t has gaps or values that are not finite.
     """
-    used = last_rows(trace, options.window)
+    used = last_rows(trace, options.window or MOST_ROWS)
     d = used.series(D)
     r = used.series(R) if R in used.columns else None
     z, z_reason = _standardized(used)
@@ -110,7 +113,16 @@ def analyse(trace: Trace, options: Options) -> Result:
     }
     tables = {"models": _models(fits), **_curves(d, r, families, options)}
     settings |= {"blocks": _blocks(samples), **_preference(preferred)}
-    return Result("loop_gain", trace.name, len(used), settings, estimates, tables, tuple(row_notes(used)))
+    return Result(
+        "loop_gain", trace.name, len(used), settings, estimates, tables, (*row_notes(used), *_cut(trace, options))
+    )
+
+
+def _cut(trace: Trace, options: Options) -> list[str]:
+    """Of a trace too long for all of it to be resampled in little memory."""
+    if options.window is not None or len(trace) <= MOST_ROWS:
+        return []
+    return [f"the last {MOST_ROWS:,} of {len(trace):,} rows were used; --window takes more, and more memory."]
 
 
 def _settings(options: Options) -> dict[str, Any]:

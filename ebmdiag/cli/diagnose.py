@@ -43,6 +43,7 @@ UNHEALTHY, UNREADABLE, UNDETERMINED = 1, 3, 4
     type=click.Choice(["warning", "error"]),
     help=f"Exit with {UNHEALTHY} if the verdict or a finding is at least this grave.  [default: never]",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Print the notes too, not the warnings alone.")
 @click.option("--strict", is_flag=True, help=f"Exit with {UNDETERMINED} if an axis is undetermined.")
 @json_option
 @click.option(
@@ -59,6 +60,7 @@ def diagnose(
     last: int | None,
     limits: tuple[str, ...],
     fail_on: Severity | None,
+    verbose: bool,
     strict: bool,
     as_json: bool,
     junit: Path | None,
@@ -68,15 +70,15 @@ def diagnose(
     """Say how a run went: run every analysis, and place the run on both axes.
 
     Stability: does learning balance, or does it swing, run away, collapse? Convergence: do short runs have the law of
-    the model? Prints both with reason and advice, the numbers they rest on, and all findings, worst first; of several
-    traces a table.
+    the model? Prints both with reason and advice, the numbers they rest on, and the warnings, worst first (-v: all
+    findings); of several traces a table.
 
     Exit codes: 0 done or healthy; 1 see --fail-on; 3 a trace cannot be read; 4 see --strict.
     """
     chosen = parse_limits(limits)
     _check_outputs(traces, junit, out, force=force)
     suites = [_diagnosed(trace, first, last, chosen, whole=out is not None) for trace in traces]
-    _print(suites, as_json=as_json)
+    _print(suites, as_json=as_json, verbose=verbose)
     if junit is not None:
         _write_junit(junit, suites, fail_on, strict=strict)
     if out is not None:
@@ -122,7 +124,7 @@ def _diagnosed(trace: Path, first: int | None, last: int | None, limits: Mapping
     return Suite(str(trace), found, "", time.perf_counter() - began)
 
 
-def _print(suites: Sequence[Suite], *, as_json: bool) -> None:
+def _print(suites: Sequence[Suite], *, as_json: bool, verbose: bool) -> None:
     """What was found on stdout, what could not be read on stderr."""
     from ebmdiag.report import diagnosis_text
     from ebmdiag.report.twin import diagnoses_to_json
@@ -133,7 +135,8 @@ def _print(suites: Sequence[Suite], *, as_json: bool) -> None:
     elif len(suites) > 1:
         _say(diagnosis_text.several([(suite.trace, suite.diagnosis) for suite in suites]))
     elif suites[0].diagnosis is not None:
-        _say(diagnosis_text.one(suites[0].diagnosis, shutil.get_terminal_size((100, 24)).columns))
+        width = shutil.get_terminal_size((100, 24)).columns
+        _say(diagnosis_text.one(suites[0].diagnosis, width, verbose=verbose))
     for suite in suites:
         if suite.diagnosis is None:
             click.echo(printable(f"ebmdiag: {suite.error}", sys.stderr.encoding), err=True)

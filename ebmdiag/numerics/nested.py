@@ -26,6 +26,20 @@ def nested_rhat(draws: ArrayLike) -> float:
     Raises:
         ValueError: fewer than two superchains, or fewer than two chains in each.
     """
+    between, within = nested_variances(draws)
+    if within == 0:
+        return math.nan if between == 0 else math.inf
+    return math.sqrt(1 + between / within)
+
+
+def nested_variances(draws: ArrayLike) -> tuple[float, float]:
+    """B and W of draws of shape (K, M, D) or (K, M, D, coordinates), summed over coordinates.
+
+    R is 1 to the last bit long before B is 0, so B and W cannot be had from R.
+
+    Raises:
+        ValueError: fewer than two superchains, or fewer than two chains in each.
+    """
     values = np.asarray(draws, dtype=np.float64)
     if values.ndim < 3 or values.shape[0] < 2 or values.shape[1] < 2:
         raise ValueError(f"draws must have shape (K, M, D) with K and M at least 2, but have {values.shape}")
@@ -35,6 +49,4 @@ def nested_rhat(draws: ArrayLike) -> float:
     within = float(chains.var(1, ddof=1).mean(0).sum())
     if values.shape[2] > 1:
         within += float(values.var(2, ddof=1).mean((0, 1)).sum())
-    if within == 0:
-        return math.nan if between == 0 else math.inf
-    return math.sqrt(1 + between / within)
+    return between, within

@@ -27,7 +27,7 @@ def run_names(runs: Sequence[Run]) -> list[str]:
 def overview(runs: Sequence[Run]) -> TableView:
     """One row a run, with its number on the map of verdicts; medians are of the later half of its rows."""
     places = _PLACES if any(run.verdict for run in runs) else ()
-    names = [f"{place}. {name}" if places else name for place, name in enumerate(run_names(runs), 1)]
+    names = [f"{place}.\N{NO-BREAK SPACE}{name}" if places else name for place, name in enumerate(run_names(runs), 1)]
     rows = [_row(name, run, places) for name, run in zip(names, runs, strict=True)]
     notes = ["Medians are taken over the later half of the rows."]
     return TableView("The runs", ["run", "state", *places, *_HEADER], rows, notes, stacked=True)

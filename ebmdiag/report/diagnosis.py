@@ -19,7 +19,7 @@ from ebmdiag.runfolder import RunFolder
 from ebmdiag.trace import Trace, read_trace
 from ebmdiag.verdict import Judgement, Rules, Verdict
 
-USUAL_RULES = "standard"
+USUAL_RULES = "two_axes"
 NO_RULES = "no rules for a verdict are installed"
 
 
@@ -165,6 +165,6 @@ def _verdict(
 
 
 def rules_name() -> str | None:
-    """The rules that judge: ``standard``, else the first by name; None where none are registered."""
+    """The rules that judge: ``two_axes``, else the first by name; None where none are registered."""
     names = registered(VERDICTS)
     return USUAL_RULES if USUAL_RULES in names else next(iter(names), None)

@@ -16,12 +16,14 @@ MARKS = {"info": "=", "warning": "!", "error": "!!"}
 _GAP = "  "
 _INDENT = " " * 4
 _NARROWEST = 40
+_MOST_NOTES = 6
 
 
-def one(run: Diagnosis, width: int = 100) -> Iterator[str]:
-    """Verdict with reason and advice, the evidence, and all findings, worst first; at most ``width`` wide.
+def one(run: Diagnosis, width: int = 100, *, verbose: bool = False) -> Iterator[str]:
+    """Verdict with reason and advice, the evidence, and the findings, worst first; at most ``width`` wide.
 
-    The table of the evidence is as wide as its longest names.
+    Of many notes only the number is told, unless ``verbose``. The table of the evidence is as wide as its longest
+    names.
     """
     steps = f"steps {number(run.first_step)} to {number(run.last_step)}"
     yield f"{run.path}: {number(run.rows)} rows, {steps}, {run.metadata.state}"
@@ -32,8 +34,13 @@ def one(run: Diagnosis, width: int = 100) -> Iterator[str]:
         yield from ("", f"no verdict: {run.undecided or NO_RULES}")
     yield from _evidence(run.axes)
     yield from ("", "findings" if run.findings else "findings: none")
+    notes = sum(finding.severity == "info" for _, finding in run.findings)
+    folded = not verbose and notes > _MOST_NOTES
     for answer, finding in run.findings:
-        yield from _finding(answer.name if answer else "", finding, width)
+        if not (folded and finding.severity == "info"):
+            yield from _finding(answer.name if answer else "", finding, width)
+    if folded:
+        yield f"=  {notes} notes, of what is as it should be or not to be judged: add -v to read them"
     for answer in run.answers:
         if answer.failure:
             yield f"- {answer.name} could not be done: {answer.failure}"

@@ -12,7 +12,7 @@ from ebmdiag._version import VERSION
 from ebmdiag.report import compare
 from ebmdiag.report.gather import Run
 from ebmdiag.report.views import Plot, map_plot, view
-from ebmdiag.report.wording import symbol, unit
+from ebmdiag.report.wording import opening, symbol, unit
 
 GENERATOR = f"ebmdiag {VERSION}"
 _MARK = b'<meta name="generator" content="ebmdiag '
@@ -80,4 +80,5 @@ def _environment() -> Any:
     )
     environment.filters["symbol"] = symbol
     environment.filters["unit"] = unit
+    environment.filters["opening"] = opening
     return environment

@@ -8,7 +8,7 @@ from typing import Any
 
 from ebmdiag.report.diagnosis import Diagnosis
 from ebmdiag.report.tables import Cell, TableView, interval, pairs_view
-from ebmdiag.report.wording import number, sentence
+from ebmdiag.report.wording import number, opening, sentence
 from ebmdiag.verdict import Evidence, Judgement
 
 _GOOD = ("stable", "weakly oscillating", "converged")
@@ -62,7 +62,7 @@ def _evidence(title: str, found: Sequence[Evidence]) -> TableView | None:
 
 def _row(one: Evidence) -> list[Cell]:
     doubtful = not one.estimate.reliable
-    said = f"{one.statement} Not reliable: {one.estimate.reason}." if doubtful else one.statement
+    said = opening(one.statement) + (f" Not reliable: {one.estimate.reason}." if doubtful else "")
     return [
         Cell(one.name, doubtful=doubtful),
         Cell(number(one.estimate.value), numeric=True, doubtful=doubtful),
@@ -88,8 +88,12 @@ def _rates(rows: Sequence[Mapping[str, Any]]) -> TableView | None:
     header = list(dict.fromkeys(name for row in rows for name in row))
     if not header:
         return None
-    numeric = {name: all(isinstance(row.get(name, 0), int | float) for row in rows) for name in header}
-    cells = [
-        [Cell(number(row[name]) if name in row else "–", numeric=numeric[name]) for name in header] for row in rows
-    ]
-    return TableView("Measured error rates", header, cells)
+    cells = [[_rate(row.get(name)) for name in header] for row in rows]
+    return TableView("Measured error rates", [name.replace("_", " ") for name in header], cells)
+
+
+def _rate(value: Any) -> Cell:
+    """A number, an interval of two, or words."""
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return Cell(f"{number(value[0])} to {number(value[1])}", numeric=True)
+    return Cell(number(value), numeric=not isinstance(value, str))

@@ -84,6 +84,13 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def opening(text: str) -> str:
+    """With a capital first letter, unless it begins with a symbol (``d``), a name (``d_s_t``) or a number."""
+    first = text.split(" ", 1)[0]
+    word = first.isalpha() and first.islower() and (len(first) > 1 or first == "a")
+    return sentence(text) if word else text
+
+
 def moment(text: str) -> str:
     """A time stamp in ISO 8601 as date and minute; anything else as it is.
 

@@ -1,17 +1,20 @@
 """The analysis ``convergence``: each planted behaviour of long chains is found, and nothing in chains without any."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
-from chain_tables import THIN, Course, L, autoregressive, settled, with_measure, written
+from chain_tables import THIN, Course, L, autoregressive, moved, settled, with_measure, written
 from scipy.stats import binom
 
 from ebmdiag.errors import UsageError
 from ebmdiag.runfolder import RunFolder
 from ebmdiag_analyses.convergence import Options, analyse, judge
+from ebmdiag_analyses.convergence.limits import Limits
+from ebmdiag_analyses.convergence.samples import tests as two_tests
 
-QUICK = Options(permutations=199)
+QUICK = Options(permutations=600)
 CHAINS = 256
 
 
@@ -26,13 +29,6 @@ def spoken(result):
 
 def warned(result):
     return {finding.code for finding in judge(result) if finding.severity != "info"}
-
-
-def moved(course, shift, place=slice(None)):
-    """The same chains, with coordinate 0 shifted at the draws ``place``."""
-    states = course.states.copy()
-    states[:, place, 0] += shift
-    return dataclasses.replace(course, states=states)
 
 
 @pytest.fixture
@@ -87,6 +83,94 @@ def test_chains_from_noise_that_have_not_arrived(tmp_path, rng):
     assert said["energy-gap"].severity == "warning"
 
 
+def arriving(rng):
+    """Data and short runs of one law; long chains from far away that are on their way to it, and will get there."""
+    courses = settled(rng, CHAINS)
+    begin = 20 + rng.standard_normal((CHAINS, 2))
+    states = autoregressive(rng, begin, 200, 0.99)
+    return {**courses, "long": Course(states, THIN * np.arange(201), "noise")}
+
+
+PLAIN = {"name": "langevin", "step_size": 0.1, "exact": False, "adjusted": False}
+
+
+@pytest.mark.parametrize(
+    ("init", "facts", "code"),
+    [
+        ("noise", {"short_start": "persistent"}, "undetermined"),
+        ("noise", {"short_start": "data"}, "undetermined"),
+        ("noise", {"short_start": "uniform"}, "undetermined"),  # by another sampler, which may be slower
+        ("noise", {"short_start": "uniform", "sampler": {**PLAIN, "step_size": 0.01}}, "undetermined"),
+        ("noise", {"short_start": "uniform", "sampler": {**PLAIN, "temperatures": [1, 2]}}, "undetermined"),
+        ("noise", {"short_start": "uniform", "sampler": PLAIN, "short_steps": 2000}, "undetermined"),
+        ("noise", {"short_start": "uniform", "sampler": PLAIN}, "is-not-model"),
+        ("noise", {"short_start": "gaussian", "sampler": PLAIN}, "is-not-model"),
+        ("bank", {"short_start": "uniform", "sampler": PLAIN}, "undetermined"),
+        ("bank", {"short_start": "persistent"}, "is-not-model"),
+        ("bank", {"short_start": "persistent", "sampler": {"name": "foreign"}}, "undetermined"),
+    ],
+)
+def test_chains_that_are_still_arriving(tmp_path, rng, init, facts, code):
+    """A perfect model is not warned of because long chains are slow; but what becomes of short runs is evidence."""
+    courses = arriving(rng)
+    courses["long"] = dataclasses.replace(courses["long"], init=init)
+    result = looked_at(tmp_path, courses, **facts)
+    assert result.estimates["rhat"].value > 1.1
+    assert result.estimates["two_sample:short-long"].value < 0.01
+    assert f"short-run-{code}" in spoken(result)
+    assert spoken(result)["energy-drift"].severity == "warning"
+
+
+def test_equal_means_do_not_hide_wider_data(tmp_path, rng):
+    """Data three times as wide as short and long runs, with the same energies and centres."""
+    courses = settled(rng, CHAINS)
+    energy = courses["data"].values()["energy"]
+    courses["data"] = dataclasses.replace(courses["data"], states=3 * courses["data"].states, more={"energy": energy})
+    result = looked_at(tmp_path, courses)
+    rows = {(pair, name): value for pair, name, value, *_ in result.tables["agreement"].rows()}
+    assert max(abs(value) for (_, name), value in rows.items() if not name.startswith("spread")) < 0.3
+    assert rows["long-data", "spread of projection_0"] == pytest.approx(-2 * 0.798 / (3 * 0.603), abs=0.15)
+    found = spoken(result)["short-run-is-not-model"]
+    assert re.search(r"the long run is -0\.\d+ sd off the data in spread of projection_[01]", found.statement)
+
+
+def test_equal_projections_do_not_hide_other_states(tmp_path, rng):
+    """A shift of the data in coordinates that no measure looks at: nothing but whole states shows it."""
+    courses = settled(rng, CHAINS, dimension=8)
+    plain = with_measure(courses, "energy", {"data": courses["data"].values()["energy"]})
+    shift = np.array([0, 0, 0, 0, 1.0, 1.0, 1.0, 1.0])
+    for place, size, code in (("not", 0.0, "short-run-is-model"), ("shifted", 1.0, "short-run-undetermined")):
+        data = dataclasses.replace(plain["data"], states=plain["data"].states + size * shift)
+        result = looked_at(tmp_path / place, {**plain, "data": data})
+        assert code in spoken(result)
+    assert "whole states of" in spoken(result)["short-run-undetermined"].statement
+    shares = dict(zip(*(result.tables["two_sample"].columns[name][::2] for name in ("pair", "share")), strict=True))
+    assert shares["long-data"] > Limits().share > shares["short-long"]
+
+
+def test_the_share_that_matters_is_that_of_a_shift_by_the_margin(rng):
+    x, y = rng.standard_normal((2, 400, 200))
+    ((_, _, _, share), _) = two_tests("long-data", x, y + 0.5, 600, 0)
+    ((_, _, _, same), _) = two_tests("long-data", x, y, 600, 0)
+    assert share == pytest.approx(Limits().share, abs=0.005)
+    assert same < 0.005
+
+
+@pytest.mark.parametrize("permutations", [600, 999])
+def test_as_few_permutations_as_are_allowed_can_reject(tmp_path, rng, permutations):
+    """Negative control: one fewer is refused, and a stricter judge says that it cannot be met."""
+    courses = settled(rng, 64)
+    courses["long"] = moved(courses["long"], 2.0)
+    result = looked_at(tmp_path, courses, Options(permutations=permutations))
+    assert result.estimates["two_sample:long-data"].value < 0.01
+    assert "cannot go below" not in spoken(result)["two-sample"].statement
+    strict = {finding.code: finding for finding in judge(result, Limits(p=1e-3))}
+    assert "so few permutations cannot go below 0.001" in strict["two-sample"].statement
+    with pytest.raises(UsageError, match="at least 600"):
+        Options(permutations=599)
+    assert 6 / 600 >= Limits().p > 6 / 601
+
+
 def test_modes_that_the_start_decides(tmp_path, rng):
     courses = settled(rng, CHAINS, copies=4)
     sides = {kind: np.sign(course.states[:, 0, 1]) for kind, course in courses.items()}
@@ -129,7 +213,7 @@ def test_a_memory_of_short_runs(tmp_path, rng):
     energy = (noise**2).sum(2) / 2 + shift
     courses = settled(rng, CHAINS)
     courses["long"] = Course(noise, draws, "noise", more={"energy": energy})
-    result = looked_at(tmp_path, courses, Options(permutations=199, level=0.99))
+    result = looked_at(tmp_path, courses, Options(permutations=600, level=0.99))
     crossing = result.estimates["depth:crossing_per_L"]
     assert crossing.low <= 1.0 <= crossing.high
     found = spoken(result)["depth-scan"]
@@ -162,13 +246,13 @@ def test_acceptance(tmp_path, rng, sampler, share, severity, words):
     values = np.full((32, 61), share) + 0.01 * rng.standard_normal((32, 61))
     values[:, 0] = np.nan
     courses = with_measure(with_measure(courses, "acceptance", {"long": values}), "swaps", {"long": values / 2})
-    result = looked_at(tmp_path, courses, sampler={"name": sampler})
+    result = looked_at(tmp_path, courses, sampler={"name": sampler, "exact": sampler == "mala"})
     estimate, found = result.estimates["acceptance"], spoken(result)["acceptance"]
     assert estimate.low < share < estimate.high
     assert result.estimates["swaps"].value == pytest.approx(estimate.value / 2)
     assert found.severity == severity
     assert words in found.statement
-    assert result.settings["adjusted"] is (sampler == "mala")
+    assert result.settings["exact"] is (sampler == "mala")
 
 
 def test_oversaturated_images(tmp_path, rng):
@@ -198,46 +282,6 @@ def test_copies_of_training_items(tmp_path, rng):
     assert "not judged" in spoken(trained)["copies"].statement
 
 
-def test_chains_from_data_and_noise_meet_or_not(tmp_path, rng):
-    run = tmp_path / "x.parquet"
-    for shift, place in ((0.0, "together"), (2.0, "apart")):
-        run = tmp_path / place / "x.parquet"
-        written(run, "a-data", settled(rng, 64))
-        courses = settled(rng, 64)
-        courses["long"] = dataclasses.replace(moved(courses["long"], shift), init="noise")
-        written(run, "b-noise", courses)
-        result = analyse(RunFolder.of(run), QUICK)
-        found = spoken(result)["chains-meet"]
-        assert found.severity == ("warning" if shift else "info")
-        assert result.estimates["meet"].value == pytest.approx(1.73 if shift else 1.0, abs=0.2)  # √(1 + shift²/2)
-
-
-def test_which_table_is_looked_at(tmp_path, rng):
-    run = tmp_path / "x.parquet"
-    courses = settled(rng, 16, 60)
-    written(run, "step_100-long", settled(rng, 16, 200), training_step=100)
-    written(run, "step_200-probe", settled(rng, 16, 20), training_step=200)
-    written(run, "step_200-long", courses, training_step=200)
-    written(run, "step_200-hot", settled(rng, 16, 90), training_step=200, temperature=2.0)
-
-    def table(**options):
-        return analyse(RunFolder.of(run), Options(permutations=99, **options)).settings["table"]
-
-    assert table() == "step_200-long"
-    assert table(step=100) == "step_100-long"
-    assert table(table="step_200-probe") == "step_200-probe"
-    result = analyse(RunFolder.of(run), QUICK)
-    assert result.tables["training"].columns["step"].tolist() == [100, 200, 200, 200]
-    assert any("step 100 has a longer run" in note for note in result.notes)
-    assert "of 2 iterations" in spoken(result)["long-runs-over-training"].statement
-    with pytest.raises(UsageError, match="Known: 100, 200"):
-        table(step=150)
-    with pytest.raises(UsageError, match="did you mean 'step_200-long'"):
-        table(table="step_200-lang")
-    with pytest.raises(UsageError, match="is of step 200, not 100"):
-        table(step=100, table="step_200-long")
-
-
 def test_a_hot_run_decides_nothing(tmp_path, rng):
     result = looked_at(tmp_path, settled(rng, CHAINS), temperature=2.0)
     assert "temperature 2, not 1" in spoken(result)["short-run-undetermined"].statement
@@ -254,11 +298,11 @@ def test_the_same_seed_gives_the_same_result(tmp_path, rng):
     run = RunFolder.of(tmp_path / "x.parquet")
     first, second = (analyse(run, QUICK).to_json() for _ in range(2))
     assert first == second
-    other = analyse(run, Options(permutations=199, seed=1)).to_json()
+    other = analyse(run, Options(permutations=600, seed=1)).to_json()
     assert other["tables"]["two_sample"] != first["tables"]["two_sample"]
 
 
-@pytest.mark.parametrize("wrong", [{"level": 1.0}, {"permutations": 10}, {"seed": -1}, {"step": -1}])
+@pytest.mark.parametrize("wrong", [{"level": 1.0}, {"permutations": 599}, {"seed": -1}, {"step": -1}])
 def test_options_out_of_range(wrong):
     with pytest.raises(UsageError):
         Options(**wrong)
@@ -271,16 +315,17 @@ SEEDS = 40
 def test_false_alarms_and_coverage_over_many_runs(tmp_path):
     """Chains of one law: intervals hold the truth at their level, and almost nothing is warned of."""
     covered = dict.fromkeys(("drift", "energy:long-data", "energy:short-data"), 0)
-    alarms = nested = small = verdicts = 0
+    alarms = nested = small = verdicts = shown = 0
     for seed in range(SEEDS):
         courses = settled(np.random.default_rng([7, seed]), 128, 200, copies=2)
-        result = looked_at(tmp_path / str(seed), courses, Options(permutations=99))
+        result = looked_at(tmp_path / str(seed), courses, Options(permutations=600))
         for name in covered:
             covered[name] += result.estimates[name].low <= 0 <= result.estimates[name].high
         nested += result.estimates["nested:p"].value < 0.05
         small += (result.tables["two_sample"].columns["adjusted_p"] < 0.05).any()
         alarms += bool(warned(result))
         verdicts += "short-run-is-not-model" in spoken(result)
+        shown += "short-run-is-model" in spoken(result)
     low = binom.ppf(0.0005, SEEDS, 0.95)
     assert all(count >= low for count in covered.values()), covered
     highest = binom.ppf(0.9995, SEEDS, 0.05)
@@ -288,3 +333,4 @@ def test_false_alarms_and_coverage_over_many_runs(tmp_path):
     assert small <= highest
     assert alarms <= binom.ppf(0.9995, SEEDS, 0.02)
     assert verdicts <= 1
+    assert shown > SEEDS / 2

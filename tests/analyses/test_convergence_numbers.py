@@ -10,13 +10,15 @@ from chain_tables import THIN, Course, L, autoregressive, settled, with_measure,
 from scipy import stats
 
 from ebmdiag.chains import read_chains
+from ebmdiag.numerics.nested import nested_variances
+from ebmdiag.numerics.ranks import ranked
 from ebmdiag_analyses.convergence.agreement import agreement
-from ebmdiag_analyses.convergence.energy import drift, energy, log_spaced
+from ebmdiag_analyses.convergence.energy import drift, energy, log_places
+from ebmdiag_analyses.convergence.held import held_against
 from ebmdiag_analyses.convergence.judge import judge
 from ebmdiag_analyses.convergence.limits import Limits
 from ebmdiag_analyses.convergence.means import StartMean, by_start, difference, over_starts
 from ebmdiag_analyses.convergence.mixing import mixing, nested
-from ebmdiag_analyses.convergence.overall import held_against
 from ebmdiag_analyses.convergence.samples import adjust, thinned
 from ebmdiag_analyses.convergence.select import second_half
 
@@ -88,11 +90,11 @@ def test_the_second_half_is_evenly_spaced(tmp_path, rng):
 
 def test_log_spaced_draws():
     draws = THIN * np.arange(10_001)
-    places = log_spaced(draws)
+    places = log_places(draws)
     assert places[0] == 0
     assert draws[places[-1]] == draws[-1]
     assert 25 <= len(places) <= 42
-    assert log_spaced(np.array([0])).tolist() == [0]
+    assert log_places(np.array([0])).tolist() == [0]
 
 
 @pytest.mark.parametrize(("copies", "draws"), [(2, 1), (8, 1), (4, 30)])
@@ -117,6 +119,24 @@ def test_nested_rhat_of_remembered_starts(rng):
     assert found.p < 1e-6
     assert found.value == pytest.approx(math.sqrt(1 + 4), rel=0.5)
     assert found.value > found.allowed > found.expected > 1
+
+
+def test_nested_rhat_of_superchains_that_agree_to_the_last_bit():
+    """B/W below 1e-16: R is 1, and nothing is divided by R² - 1."""
+    draws = np.array([[-1.0, 1.0], [-1.0, 1.0 + 1e-9], [-1.0, 1.0]])[:, :, None]
+    found = nested(draws, 0.95)
+    assert found.value == 1.0
+    assert found.expected == pytest.approx(math.sqrt(1.5))
+    assert found.p == pytest.approx(1.0)
+    assert nested_variances(draws) == pytest.approx((0.25e-18 / 3, 2.0), rel=1e-5)
+
+
+def test_rhat_of_chains_that_have_mixed_but_are_short(rng):
+    """1 + τ/(2 D): 1.02 for the 25 τ that each half of the second half of a run of steps_needed has, 1.01 for 50."""
+    tau = 1.9 / 0.1  # of f = 0.9
+    for times, exact in ((25, 1.02), (50, 1.01)):
+        states = autoregressive(rng, rng.standard_normal((400, 1)), int(2 * times * tau) - 1, 0.9)
+        assert ranked(states[:, :, 0]).rhat.value == pytest.approx(exact, abs=0.003)
 
 
 def test_tau_in_sampler_steps(tmp_path, rng):
@@ -144,10 +164,10 @@ def test_crossing_of_a_straight_line(tmp_path, rng):
 
 def test_margins_are_held_against_intervals():
     """TOST: within the margin with certainty; beyond it with certainty; or neither, with the starts it would take."""
-    import ebmdiag_analyses.convergence.overall as module
+    import ebmdiag_analyses.convergence.held as module
 
     rows = [(0.1, 0.1), (1.5, 0.1), (0.3, 0.3), (0.6, 0.3)]
-    held = [module._held(("long-data", "energy", d, e, 1e6, 50), 0.95, 4, 0.5) for d, e in rows]
+    held = [module._held(("long-data", "energy", d, e, 1e6, 50, "data"), 0.95, 4, 0.5) for d, e in rows]
     assert [item.agrees for item in held] == [True, False, False, False]
     assert [item.differs for item in held] == [False, True, False, False]
     assert held[2].needed == math.ceil(50 * (1.6449 * 0.3 / 0.2) ** 2)
@@ -179,7 +199,7 @@ def test_limits_are_used(tmp_path, rng):
     from ebmdiag_analyses.convergence import Options, analyse
 
     written(tmp_path / "x.parquet", "long", settled(rng, 256))
-    result = analyse(RunFolder.of(tmp_path / "x.parquet"), Options(permutations=99))
+    result = analyse(RunFolder.of(tmp_path / "x.parquet"), Options(permutations=600))
     assert judge(result)[0].code == "short-run-is-model"
     strict = judge(result, Limits(margin=1e-6))
     assert strict[0].code in ("short-run-undetermined", "short-run-is-not-model")

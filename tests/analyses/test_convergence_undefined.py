@@ -10,6 +10,7 @@ import pytest
 from chain_tables import settled, with_measure, written
 
 from ebmdiag.errors import DataError, NothingToAnalyse, TraceError, UsageError
+from ebmdiag.locks import acquire
 from ebmdiag.runfolder import RunFolder
 from ebmdiag_analyses.convergence import ANALYSIS, Options, analyse, draw, judge, text
 
@@ -38,7 +39,7 @@ def look(tmp_path):
 
 
 def seen(tmp_path, **options):
-    result = analyse(RunFolder.of(tmp_path / "x.parquet"), Options(permutations=99, **options))
+    result = analyse(RunFolder.of(tmp_path / "x.parquet"), Options(permutations=600, **options))
     assert all(line == line.rstrip() or line for line in text(result))
     assert json.loads(json.dumps([finding.to_json() for finding in judge(result)], allow_nan=False))
     assert json.dumps(result.to_json(), allow_nan=False)
@@ -94,8 +95,23 @@ def test_half_written_draw(tmp_path, small):
     files = written(tmp_path / "x.parquet", "long", small)
     table = pq.read_table(files.table)
     pq.write_table(table.slice(1), files.table)  # without chain 0 of the data
-    with pytest.raises(TraceError, match=r"same draws|holds all of its chains"):
+    with pytest.raises(TraceError, match="no whole draws of 24 chains"):
         seen(tmp_path)
+    pq.write_table(table.slice(0, len(table) - 1), files.table)
+    with pytest.raises(TraceError, match="no whole draws of 24 chains"):
+        seen(tmp_path)
+
+
+def test_half_a_draw_of_what_still_runs(tmp_path, small):
+    """The last rows may not have been written yet: that draw is left out."""
+    import pyarrow.parquet as pq
+
+    files = written(tmp_path / "x.parquet", "long", small, finished=False, samples=False)
+    whole = seen(tmp_path).settings["steps"]
+    (part,) = files.part_paths()
+    table = pq.read_table(part)
+    pq.write_table(table.slice(0, len(table) - 1), part)
+    assert seen(tmp_path).settings["steps"] == whole - 10
 
 
 def test_no_rows(look):
@@ -110,6 +126,7 @@ def test_no_samples(look, small):
         assert "there is no long.npz" in undefined(result, name)
     assert result.estimates["drift"].value is not None
     assert "two-sample" in {finding.code for finding in judge(result)}
+    assert "there is no long.npz" in overall(result).statement
 
 
 def test_damaged_samples(tmp_path, small):
@@ -169,6 +186,15 @@ def test_one_start(look, rng):
     assert undefined(result, "drift:errors")
     assert undefined(result, "nested")
     assert overall(result).code == "short-run-undetermined"
+    assert "all chains share one start" in overall(result).statement
+    assert "at the margin" not in overall(result).statement
+
+
+def test_one_start_from_noise(look, rng):
+    courses = settled(rng, 8, 60)
+    courses["long"] = dataclasses.replace(courses["long"], starts=np.zeros(8, dtype=int))
+    courses["long"] = dataclasses.replace(courses["long"], init="noise", states=courses["long"].states + 9)
+    assert "all chains share one start" in undefined(look(courses), "depth:crossing")
 
 
 def test_few_starts(look, rng):
@@ -270,11 +296,45 @@ def test_hot(look, small):
     assert overall(result).code == "short-run-undetermined"
 
 
-def test_running(look, small):
-    result = look(small, finished=False, samples=False)
+def test_running(tmp_path, small):
+    files = written(tmp_path / "x.parquet", "long", small, finished=False, samples=False)
+    lock = acquire(files.lock, files.table)
+    try:
+        result = seen(tmp_path)
+    finally:
+        lock.release()
     assert any("still running" in note for note in result.notes)
     assert "yet" in undefined(result, "two_sample:long-data")
     assert result.estimates["drift"].value is not None
+
+
+def test_interrupted(look, small):
+    result = look(small, finished=False, samples=False)
+    assert any("broken off" in note and "ebmdiag sample ... --resume" in note for note in result.notes)
+    assert not any("still running" in note for note in result.notes)
+    assert result.settings["state"] == "interrupted"
+    assert result.estimates["drift"].value is not None
+
+
+def test_unknown_exactness(look, small):
+    small = with_measure(small, "acceptance", {"long": np.full((24, 61), 0.01)})
+    result = look(small, sampler={"name": "mala"})  # the name alone proves nothing
+    assert result.settings["exact"] is None
+    found = {finding.code: finding for finding in judge(result)}["acceptance"]
+    assert (found.severity, "not judged" in found.statement) == ("info", True)
+
+
+def test_data_that_do_not_vary(look, small):
+    """Differences are then told in the deviation of the short or long runs, and say so."""
+    flat = {"data": np.zeros((24, 1)), "short": np.zeros((24, 6)), "long": np.full((24, 61), 3.0)}
+    flat["long"][:12] += 1.0
+    result = look(with_measure(small, "outside", flat))
+    units = {(pair, name): unit for pair, name, *_, unit in result.tables["agreement"].rows()}
+    assert units["long-data", "energy"] == "data"
+    assert units["long-data", "outside"] == units["long-short", "outside"] == "long"
+    assert units["short-data", "outside"] == "none"
+    found = {finding.code: finding for finding in judge(result)}["images"].statement
+    assert "sd of the long runs (the data's do not vary)" in found
 
 
 def test_diverged(look, small):

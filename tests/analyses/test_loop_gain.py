@@ -274,3 +274,14 @@ def test_tables(flowers):
     assert len(models) == 7
     assert models.columns["delta_bic"][0] == 0
     assert np.all(np.diff(models.columns["delta_bic"]) >= 0)
+
+
+def test_of_a_very_long_trace_the_end_is_used(monkeypatch):
+    monkeypatch.setattr("ebmdiag_analyses.loop_gain.MOST_ROWS", 400)
+    d = np.random.default_rng(0).standard_normal(1000)
+    whole, end = (analyse(memory_trace({"d_s_t": x}), Options()) for x in (d, d[-400:]))
+    assert whole.estimates == end.estimates
+    assert any("the last 400 of 1,000 rows" in note for note in whole.notes)
+    asked = analyse(memory_trace({"d_s_t": d}), Options(window=900))
+    assert asked.rows == 900
+    assert not any("were used" in note for note in (*asked.notes, *end.notes))

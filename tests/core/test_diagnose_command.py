@@ -1,25 +1,22 @@
-"""``ebmdiag diagnose``: text, table, JSON, JUnit, exit codes; and the same numbers as the report."""
+"""``ebmdiag diagnose``: text, table, JSON, exit codes; and the same numbers as the report."""
 
 import json
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from report_files import EVIL, fake_analysis, fake_rules, install_analyses, write_trace
+from report_files import fake_analysis, fake_rules, install_analyses, write_trace
 
 from ebmdiag import TraceWriter
 from ebmdiag.cli.main import call
 from ebmdiag.errors import NothingToAnalyse, TraceError
 from ebmdiag.report.diagnosis import diagnose
 from ebmdiag.report.gather import gather
-from ebmdiag.report.junit import Suite, junit
 
-MOMENT = datetime(2026, 1, 2, 3, 4, 5)
 DEFAULT_RULES = fake_rules(words="w")
 
 
@@ -77,6 +74,20 @@ def test_findings_stand_worst_first_with_their_analysis_and_advice(workplace, an
     assert out.index("!! bad:") < out.index("=  mild:")
     assert "[bad]" in out
     assert out.count("advice") == 1  # of an info, none
+
+
+def test_many_notes_are_counted_unless_asked_for(workplace, analyses, capsys):
+    analyses(fake_analysis("bad", "warning"), *(fake_analysis(f"mild{k}", "info") for k in range(7)), rules=None)
+    write_trace("a")
+    assert call(["diagnose", "a.parquet"]) == 0
+    out = capsys.readouterr().out
+    assert "mild3:" not in out
+    assert "=  7 notes" in out
+    assert "!  bad:" in out
+    assert call(["diagnose", "a.parquet", "-v"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"mild{k}:" in told for k in range(7))
+    assert "7 notes" not in told
 
 
 def test_without_rules_it_says_so_and_prints_the_findings(run):
@@ -206,13 +217,11 @@ def test_wrong_input(run, arguments, code, words):
 
 
 def test_one_trace_that_cannot_be_read_does_not_cost_the_others(run):
-    code, out, err = run("--junit", "x.xml", traces=("absent.parquet", "a.parquet"))
+    code, out, err = run(traces=("absent.parquet", "a.parquet"))
     assert code == 3
     assert "absent.parquet  unreadable" in out
     assert "strongly oscillating" in out
     assert "ebmdiag: absent.parquet: no such trace" in err
-    suites = ElementTree.parse("x.xml").getroot()
-    assert [suite.get("errors") for suite in suites] == ["1", "0"]
 
 
 # JSON
@@ -233,105 +242,6 @@ def test_json_of_several_has_the_fault_of_what_cannot_be_read(run):
     first, second = json.loads(out)["runs"]
     assert (code, first["name"]) == (3, "a")
     assert set(second) == {"trace", "error"}
-
-
-# JUnit
-
-ATTRIBUTES = {
-    "testsuites": set(),
-    "testsuite": {"id", "name", "package", "hostname", "timestamp", "tests", "failures", "errors", "skipped", "time"},
-    "testcase": {"name", "classname", "time"},
-    "failure": {"message", "type"},
-    "error": {"message", "type"},
-    "skipped": {"message"},
-    "properties": set(),
-    "property": {"name", "value"},
-    "system-out": set(),
-    "system-err": set(),
-}
-"""Of the Ant schema, all of them required there (but for skipped, where any are allowed)."""
-
-
-def check_junit(root):
-    """The shape that the Ant schema asks for: elements, their order, their attributes, and counts that are true."""
-    assert root.tag == "testsuites"
-    for element in root.iter():
-        assert set(element.attrib) == ATTRIBUTES[element.tag]
-    for suite in root:
-        cases = suite.findall("testcase")
-        tags = [child.tag for child in suite]
-        assert tags == ["properties", *["testcase"] * len(cases), "system-out", "system-err"]
-        assert all(len(case) <= 1 for case in cases)
-        for count, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-            assert int(suite.get(count)) == len(suite.findall(f"testcase/{tag}"))
-        assert int(suite.get("tests")) == len(cases)
-        names = [(case.get("classname"), case.get("name")) for case in cases]
-        assert len(set(names)) == len(names)
-        datetime.strptime(suite.get("timestamp"), "%Y-%m-%dT%H:%M:%S")
-
-
-def cases(root):
-    return {
-        (case.get("classname"), case.get("name")): case[0].tag if len(case) else "passed"
-        for case in root.iter("testcase")
-    }
-
-
-@pytest.mark.parametrize(
-    ("arguments", "stability", "convergence", "finding"),
-    [
-        ([], "passed", "skipped", "passed"),
-        (["--fail-on", "warning"], "failure", "skipped", "failure"),
-        (["--fail-on", "error", "--strict"], "passed", "failure", "passed"),
-    ],
-)
-def test_junit_fails_where_the_command_does(run, arguments, stability, convergence, finding):
-    code, _, err = run(*arguments, "--junit", "x.xml", found="warning")
-    root = ElementTree.parse("x.xml").getroot()
-    check_junit(root)
-    assert cases(root) == {
-        ("verdict", "stability"): stability,
-        ("verdict", "convergence"): convergence,
-        ("fake", "code"): finding,
-    }
-    assert (code != 0) == ("failure" in cases(root).values())
-    assert "wrote x.xml" in err
-
-
-def test_junit_escapes_what_strangers_wrote_and_drops_what_xml_cannot_hold(workplace, analyses):
-    analyses(fake_analysis("one"), rules=fake_rules(words=f"{EVIL}\x00\x1b[31m\ud800"))
-    found = diagnose(write_trace("a"))
-    document = junit([Suite(f"a {EVIL}", found)], MOMENT, "warning")
-    root = ElementTree.fromstring(document)
-    check_junit(root)
-    assert EVIL in root[0].get("name")
-    assert any(EVIL in case.get("message") for case in root.iter("failure"))
-    assert not root.findall(".//script")
-    assert document == junit([Suite(f"a {EVIL}", found)], MOMENT, "warning")
-
-
-def test_junit_counts_equal_names_and_says_what_could_not_be_done(workplace, analyses):
-    twice = replace(fake_analysis(), judge=lambda result: fake_analysis().judge(result) * 2)
-    broken = replace(fake_analysis("broken"), analyse=refuse(TraceError("no column.")))
-    analyses(twice, broken)
-    root = ElementTree.fromstring(junit([Suite("a", diagnose(write_trace("a")))], MOMENT, None, strict=True))
-    check_junit(root)
-    assert cases(root) == {
-        ("verdict", "rules"): "failure",
-        ("fake", "code"): "passed",
-        ("fake", "code (2)"): "passed",
-        ("broken", "can be done"): "skipped",
-    }
-
-
-def test_the_check_of_junit_can_fail(workplace, analyses):
-    """Negative control."""
-    analyses(fake_analysis())
-    root = ElementTree.fromstring(junit([Suite("a", diagnose(write_trace("a")))], MOMENT, None))
-    check_junit(root)
-    root[0].set("tests", "7")
-    with pytest.raises(AssertionError):
-        check_junit(root)
 
 
 # from the same numbers as the report
@@ -448,7 +358,6 @@ assert call(["diagnose", "a.parquet", "--junit", "x.xml"]) == 0
 """
     assert alone(code) == "wrote x.xml\n"
     root = ElementTree.parse("x.xml").getroot()
-    check_junit(root)
     assert not [case for case in root.iter("testcase") if case.get("name") == "can be done"]
 
 

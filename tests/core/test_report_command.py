@@ -100,6 +100,7 @@ def test_columns_of_ones_own_have_a_row_in_the_table_of_other_columns(workplace,
     assert "All other columns of the trace" in page.words_in["summary"]
 
 
+@pytest.mark.slow
 def test_a_long_run_stays_small(workplace):
     write_trace("a", rows=200_000)
     assert len(make("a.parquet").encode()) < 5 * 1024**2

@@ -220,7 +220,7 @@ def test_words_and_lines_stand_out_in_every_scheme(scheme):
 
 def test_a_table_with_long_texts_becomes_a_list_on_a_phone_and_stays_a_table(workplace, analyses):
     page = Page(full_page(analyses))
-    stacked = [attributes for attributes in page.all("table") if attributes.get("class") == "stack"]
+    stacked = [attributes for attributes in page.all("table") if "stack" in (attributes.get("class") or "").split()]
     assert stacked
     assert all(attributes["role"] == "table" for attributes in stacked)
     cells = [attributes for attributes in page.all("td") if "data-name" in attributes]

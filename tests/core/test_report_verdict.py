@@ -1,6 +1,7 @@
 """The verdict in the report: first on the page, a map, evidence, methods; hostile words stay words."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -8,11 +9,15 @@ import pytest
 from matplotlib.collections import PathCollection
 from report_files import EVIL, Page, fake_analysis, fake_rules, install_analyses, make, png, write_trace
 
+from ebmdiag import TraceMetadata
 from ebmdiag.cli.main import call
 from ebmdiag.errors import TraceError
 from ebmdiag.report.answers import Answer, origin
+from ebmdiag.report.diagnosis import Diagnosis
 from ebmdiag.report.tables import estimates_view, interval
 from ebmdiag.report.verdict_map import COLUMNS, draw_map
+from ebmdiag.report.verdict_view import methods_view
+from ebmdiag.report.wording import opening
 from ebmdiag.result import Estimate, Finding
 from ebmdiag.verdict import CONVERGENCES, STABILITIES, Judgement, Verdict
 
@@ -25,6 +30,11 @@ def analyses(monkeypatch):
 
 def judged(stability: str, convergence: str) -> Verdict:
     return Verdict(Judgement(stability, "why"), Judgement(convergence, "why"))
+
+
+def diagnosed() -> Diagnosis:
+    metadata = TraceMetadata.create(epsilon=0.1, producer="test")
+    return Diagnosis(name="a", path=Path("a.parquet"), metadata=metadata, rows=1, first_step=1, last_step=1, answers=())
 
 
 def full_page(analyses, **places: str) -> str:
@@ -52,7 +62,7 @@ def test_the_verdict_comes_first_the_methods_late(workplace, analyses):
     places = [source.index(mark) for mark in order]
     assert places == sorted(places)
     card = source[places[0] : places[1]]
-    for words in ("strongly oscillating", "d swings &lt;script", "turn it down", "About 1,200 more rows", "<svg"):
+    for words in ("strongly oscillating", "d swings &lt;script", "Turn it down", "About 1,200 more rows", "<svg"):
         assert words in card
     methods = source[places[4] : places[5]]
     for words in ("Benjamini and Yekutieli", "Measured error rates", "Limits that were used", "known", "0.05"):
@@ -62,7 +72,7 @@ def test_the_verdict_comes_first_the_methods_late(workplace, analyses):
 def test_the_evidence_marks_what_is_doubtful(workplace, analyses):
     page = Page(full_page(analyses))
     assert "Evidence: stability" in page.words_in["summary"]
-    assert any(text.startswith("not much Not reliable: short <script>") for text in page.words_in["td"])
+    assert any(text.startswith("Not much. Not reliable: short <script>") for text in page.words_in["td"])
     assert "−0.6 to −0.4" in page.words_in["td"]
     assert "Evidence: convergence" not in page.words_in["summary"]  # negative control: there is none
 
@@ -127,7 +137,7 @@ def test_several_runs_share_one_map(workplace, analyses):
     assert "1 (a): stable; converged. 2 (b): stable; converged." in maps[0]
     overview = source[source.index('id="overview"') : source.index('id="run-1"')]
     assert "convergence</th>" in overview
-    assert "2. b" in page.words_in["th"]
+    assert "2.\N{NO-BREAK SPACE}b" in page.words_in["th"]
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert {"verdict-1", "verdict-2", "methods-1"} <= set(ids)
@@ -255,3 +265,43 @@ def test_a_table_of_many_columns_becomes_a_list_only_if_it_is_short(rows, stacke
 )
 def test_an_interval_may_be_open_on_a_side(low, high, words):
     assert interval(Estimate(1.5, low, high)) == words
+
+
+def test_rates_of_any_kind_have_a_row():
+    rows = ({"place": "stable", "false_alarms": 0, "interval": (0.0, 0.0153)}, {"place": "diverging", "found": 0.5})
+    verdict = replace(judged("stable", "converged"), rates=rows)
+    (view,) = methods_view(replace(diagnosed(), verdict=verdict)).tables
+    assert list(view.header) == ["place", "false alarms", "interval", "found"]
+    assert [[cell.text for cell in row] for row in view.rows] == [
+        ["stable", "0", "0 to 0.0153", "–"],
+        ["diverging", "–", "–", "0.5"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a burst dominates d_s_t", "A burst dominates d_s_t"),
+        ("virial is 1", "Virial is 1"),
+        ("d_s_t has settled", "d_s_t has settled"),
+        ("d falls", "d falls"),
+        ("0.05 at lag 8", "0.05 at lag 8"),
+        ("KL is 0.4", "KL is 0.4"),
+        ("", ""),
+    ],
+)
+def test_a_sentence_begins_large_but_a_symbol_stays(text, words):
+    assert opening(text) == words
+
+
+def test_many_notes_are_folded_and_warnings_are_not(workplace, analyses):
+    analyses(fake_analysis("bad", "warning"), *(fake_analysis(f"mild{k}", "info") for k in range(7)), rules=None)
+    write_trace("a")
+    source = make("a.parquet")
+    assert Page(source).problems == []
+    found = source[source.index('<section id="findings"') :]
+    found = found[: found.index("</section>")]
+    before, _, folded = found.partition("<summary>7 notes</summary>")
+    assert "Bad:" in before
+    assert "ild3:" not in before
+    assert all(f"ild{k}:" in folded for k in range(7))

@@ -14,28 +14,21 @@ from ebmdiag_analyses.convergence.energy import energy
 from ebmdiag_analyses.convergence.figures import draw
 from ebmdiag_analyses.convergence.images import images
 from ebmdiag_analyses.convergence.judge import judge
+from ebmdiag_analyses.convergence.limits import LIMITS
 from ebmdiag_analyses.convergence.marginals import marginals
 from ebmdiag_analyses.convergence.mixing import meeting, mixing
 from ebmdiag_analyses.convergence.moves import acceptance, displacement
-from ebmdiag_analyses.convergence.samples import two_samples
-from ebmdiag_analyses.convergence.select import (
-    Tables,
-    all_tables,
-    choose,
-    is_adjusted,
-    long_steps,
-    same_step,
-    sampler_name,
-    samples_of,
-)
-from ebmdiag_analyses.convergence.training import training
+from ebmdiag_analyses.convergence.samples import fewest_permutations, two_samples
+from ebmdiag_analyses.convergence.select import begins_like_short, is_exact, long_steps, sampler_name, samples_of
+from ebmdiag_analyses.convergence.tables import Entry, Tables, all_tables, choose, read_table
+from ebmdiag_analyses.convergence.training import Rows
 from ebmdiag_analyses.convergence.view import text
 
 if TYPE_CHECKING:
-    from ebmdiag.chains import Chains
+    from ebmdiag.chains import Chains, Phase
     from ebmdiag.runfolder import RunFolder
 
-_FEWEST_PERMUTATIONS = 99
+_FEWEST_PERMUTATIONS = fewest_permutations(LIMITS.p)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +44,12 @@ class Options:
         default=None, metadata={"help": "Name of one table. Default: the longest run of that step at temperature 1."}
     )
     level: float = field(default=0.95, metadata={"help": "Level of the intervals, between 0 and 1."})
-    permutations: int = field(default=500, metadata={"help": "Permutations of the two-sample tests."})
+    permutations: int = field(
+        default=999,
+        metadata={
+            "help": f"Permutations of the two-sample tests; at least {_FEWEST_PERMUTATIONS}, or none can reject."
+        },
+    )
     seed: int = field(default=0, metadata={"help": "Of the permutations: the same seed, the same p-values."})
 
     def __post_init__(self) -> None:
@@ -72,15 +70,16 @@ def analyse(run: RunFolder, options: Options) -> Result:
         TraceError: the chains cannot be read.
         DataError: the samples beside them cannot be read.
     """
-    tables = all_tables(run)
-    chains = choose(run, tables, options.step, options.table)
+    rows = Rows(options.permutations, options.seed)
+    tables = all_tables(run, rows.add)
+    chosen = choose(run, tables, options.step, options.table)
+    chains = read_table(chosen.files)
     estimates, found = _one(chains, options)
-    estimates |= meeting(_alike(tables, chains), options.level)
-    over, notes = training(tables, options.permutations, options.seed)
-    notes = [*_notes(chains, tables), *tables.notes, *notes]
+    estimates |= meeting(_by_init(tables, chosen), options.level)
+    notes = [*_notes(chains, tables), *tables.notes, *rows.notes]
     settings = {**_settings(chains), "level": options.level, "permutations": options.permutations, "seed": options.seed}
-    name = f"{run.trace.name} ({chains.files.name})"
-    return Result("convergence", name, len(chains.table), settings, estimates, {**found, **over}, tuple(notes))
+    name = run.trace.name if tables.where == run.trace else f"{run.trace.name} ({chosen.name})"
+    return Result("convergence", name, len(chains.table), settings, estimates, {**found, **rows.table()}, tuple(notes))
 
 
 def _one(chains: Chains, options: Options) -> tuple[dict[str, Estimate], dict[str, Table]]:
@@ -104,11 +103,14 @@ def _one(chains: Chains, options: Options) -> tuple[dict[str, Estimate], dict[st
     return estimates, {**tables, **agreement(chains, energies.total), **marginals(chains)}
 
 
-def _alike(tables: Tables, chosen: Chains) -> list[Chains]:
-    """Tables of the same step, sampler and temperature, whatever their start."""
-    wanted = sampler_name(chosen), chosen.metadata.temperature
-    step = same_step(tables, chosen.metadata.training_step)
-    return [chains for chains in step if (sampler_name(chains), chains.metadata.temperature) == wanted]
+def _by_init(tables: Tables, chosen: Entry) -> list[Phase]:
+    """The longest long run of each kind of start, of the same step, sampler and temperature; none if there is one."""
+    longest: dict[str, Entry] = {}
+    for entry in tables.of_step(chosen.step):
+        alike = (entry.sampler, entry.temperature) == (chosen.sampler, chosen.temperature)
+        if alike and entry.init and (entry.init not in longest or entry.steps > longest[entry.init].steps):
+            longest[entry.init] = entry
+    return [read_table(entry.files).phases["long"] for entry in longest.values()] if len(longest) > 1 else []
 
 
 def _settings(chains: Chains) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def _settings(chains: Chains) -> dict[str, Any]:
         "table": chains.files.name,
         "step": facts.training_step,
         "sampler": sampler_name(chains),
-        "adjusted": is_adjusted(chains),
+        "exact": is_exact(chains),
         "temperature": facts.temperature,
         "init": long.init if long is not None else None,
         "steps": long_steps(chains),
@@ -126,6 +128,7 @@ def _settings(chains: Chains) -> dict[str, Any]:
         "starts": len(set(long.starts.tolist())) if long is not None else 0,
         "short_steps": facts.short_steps,
         "short_start": facts.short_start,
+        "begins_like_short": begins_like_short(chains),
         "held_out": facts.held_out,
         "state": facts.state,
         "gradients": facts.gradients,
@@ -135,16 +138,18 @@ def _settings(chains: Chains) -> dict[str, Any]:
 
 def _notes(chains: Chains, tables: Tables) -> list[str]:
     facts = chains.metadata
-    longest = max(tables.chains, key=long_steps)
-    longer = longest.metadata.training_step != facts.training_step and long_steps(longest) > 2 * long_steps(chains)
+    longest = max(tables.entries, key=lambda entry: entry.steps)
+    longer = longest.step != facts.training_step and longest.steps > 2 * long_steps(chains)
     because = f" ({facts.message})" if facts.message else ""
     said = {
         "these chains are still running: later draws will be added.": facts.state == "running",
+        f"these chains were broken off{because}; go on with 'ebmdiag sample ... --resume'.": (
+            facts.state == "interrupted"
+        ),
         f"these chains diverged{because}: the draws before are used.": facts.state == "diverged",
         f"the long chains ran at temperature {facts.temperature:g}, not 1: they sample another density than the "
         "short runs.": facts.temperature != 1,
-        f"step {longest.metadata.training_step} has a longer run ({long_steps(longest)} steps): "
-        f"--step {longest.metadata.training_step}.": longer,
+        f"step {longest.step} has a longer run ({longest.steps} steps): --step {longest.step}.": longer,
     }
     return [note for note, holds in said.items() if holds]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebmdiag.result import Estimate, Table
-from ebmdiag_analyses.convergence.means import StartMean, difference, over_starts
+from ebmdiag_analyses.convergence.means import ONE_START, StartMean, difference, over_starts
 from ebmdiag_analyses.convergence.select import at_end, finite_values, second_half
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _deviation(data: Phase | None) -> Estimate:
     return Estimate(float(values.std(ddof=1)))
 
 
-def log_spaced(draws: NDArray[np.int64]) -> NDArray[np.int64]:
+def log_places(draws: NDArray[np.int64]) -> NDArray[np.int64]:
     """Places of the first draw and about 40 more, evenly spaced in the logarithm."""
     later = np.flatnonzero(draws > 0)
     if not len(later):
@@ -128,7 +128,7 @@ def log_spaced(draws: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _course(phase: Phase) -> Table:
     """Mean energy and the 5% and 95% quantile of single chains, by draw."""
-    places = log_spaced(phase.draws)
+    places = log_places(phase.draws)
     values = finite_values(phase, "energy")[:, places]
     means = [over_starts(column, phase.starts) for column in values.T]
     known = [column[np.isfinite(column)] for column in values.T]
@@ -155,7 +155,7 @@ def _scan(phases: Mapping[str, Phase], level: float) -> dict[str, Table]:
 
 
 def _differences(reference: StartMean, phase: Phase, level: float) -> Table:
-    places = log_spaced(phase.draws)
+    places = log_places(phase.draws)
     columns = finite_values(phase, "energy")[:, places].T
     gaps = [difference(reference, over_starts(column, phase.starts)) for column in columns]
     value, half = np.array([gap.value for gap in gaps]), np.array([gap.half(level) for gap in gaps])
@@ -173,13 +173,24 @@ def _crossing(scan: Table | None, phase: Phase | None, short_steps: int) -> dict
     if scan is None or phase is None:
         nothing = Estimate.undefined("it needs the phases data and long")
         return {"depth:crossing": nothing, "depth:crossing_per_L": nothing}
-    crossing = _first_crossing(scan)
+    unknown = _unknown_beginning(scan, phase)
+    crossing = Estimate.undefined(unknown) if unknown else _first_crossing(scan)
     if short_steps <= 0 or crossing.value is None:
         reason = crossing.reason if crossing.value is None else "the length L of the training's runs is not known"
         return {"depth:crossing": crossing, "depth:crossing_per_L": Estimate.undefined(reason)}
     low, high = (None if bound is None else bound / short_steps for bound in (crossing.low, crossing.high))
     relative = Estimate(crossing.value / short_steps, low, high, crossing.reliable, crossing.reason)
     return {"depth:crossing": crossing, "depth:crossing_per_L": relative}
+
+
+def _unknown_beginning(scan: Table, phase: Phase) -> str:
+    """Why it is not known on which side of 0 d begins; empty where it is."""
+    d, error = float(scan.columns["d"][0]), float(scan.columns["error"][0])
+    if math.isfinite(d) and math.isfinite(error):
+        return ""
+    if not math.isfinite(d):
+        return "d at its beginning is not finite"
+    return ONE_START if len(np.unique(phase.starts)) < 2 else "d at its beginning has no error"
 
 
 def _first_crossing(scan: Table) -> Estimate:

@@ -76,16 +76,23 @@ def _gap(result: Result, limits: Limits) -> Finding:
     said += f"; the data's energy has sd {number(deviation, 3)}{_doubt(gap)}"
     if gap.low <= 0 <= gap.high or share <= limits.margin:
         return Finding(code, "info", f"{said}.", share, limits.margin, source=AXIS)
-    way = "lower" if gap.value < 0 else "higher"
+    way, from_data = "lower" if gap.value < 0 else "higher", result.settings["init"] == "data"
     return Finding(
         code,
         "warning",
-        f"{said}: long chains leave for {way} energies.",
+        f"{said}: long chains {'leave for' if from_data else 'are at'} {way} energies.",
         share,
         limits.margin,
-        "The density does not hold the data where long chains go: see the depth scan for when they leave.",
+        _LEFT if from_data else _ELSEWHERE,
         f"{AXIS}; {PROPOSAL}",
     )
+
+
+_LEFT = "The density does not hold the data where long chains go."
+_ELSEWHERE = (
+    "If they have mixed, the density does not hold the data, and the depth scan says when they passed them; "
+    "if not, they may only not have arrived."
+)
 
 
 def _beside(gap: Estimate) -> str:
@@ -193,10 +200,13 @@ def _acceptance(result: Result, limits: Limits) -> Finding | None:
     found = result.estimates.get("acceptance")
     if found is None or found.value is None:
         return None
-    adjusted, name = result.settings["adjusted"], result.settings["sampler"]
+    exact, name = result.settings["exact"], result.settings["sampler"]
     swaps = result.estimates.get("swaps")
     more = f"; {swaps.value:.1%} of the swaps are accepted" if swaps is not None and swaps.value is not None else ""
-    if adjusted is False:
+    if exact is None:
+        said = f"the acceptance of {name} is {found.value:.1%}{more}"
+        return Finding("acceptance", "info", f"{said}; not judged: the table does not say whether {name} is exact.")
+    if exact is False:
         said = f"Metropolis would accept {found.value:.1%} of the steps of {name}{more}"
         low, limit = found.value < limits.accepted_unadjusted, limits.accepted_unadjusted
         meaning = "; its chains follow the density only up to the bias of the step"

@@ -7,7 +7,7 @@ forgotten it. So the values are averaged within each start first; with the means
 
 This holds whether or not the start is forgotten. A difference of two such means has error² = e_1² + e_2² and Welch's
 degrees of freedom (1947, Biometrika 34:28). Where the two are positively dependent (long chains that begin at the very
-data they are compared with) that error is too wide, never too narrow.
+data they are compared with, as in sets too small to keep them apart) that error is too wide, never too narrow.
 """
 
 from __future__ import annotations

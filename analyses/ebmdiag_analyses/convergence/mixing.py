@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ebmdiag.numerics.nested import nested_rhat
+from ebmdiag.numerics.nested import nested_rhat, nested_variances
 from ebmdiag.result import Estimate, Table
 from ebmdiag_analyses.convergence.select import finite_values, second_half
 
@@ -56,10 +56,10 @@ def nested(draws: Floats, level: float) -> Nested:
         return Nested(reason="it needs at least two superchains of at least two chains with finite values")
     value = nested_rhat(draws)
     means = draws.mean(2)
-    between, inside = float(means.mean(1).var(ddof=1)), float(means.var(1, ddof=1).mean()) / chains
+    between, within = nested_variances(draws)
+    inside = float(means.var(1, ddof=1).mean()) / chains
     if not math.isfinite(value) or inside == 0 or between == 0:
         return Nested(value=value, reason="nothing varies within, or between, superchains")
-    within = between / (value**2 - 1)
     freedom = superchains - 1, superchains * (chains - 1)
     allowed = float(fdtri(*freedom, level)) * inside / within
     p = float(fdtrc(*freedom, between / inside))
@@ -184,23 +184,19 @@ def _told(test: Nested, tests: int, name: str = "nested") -> dict[str, Estimate]
     return {f"{name}{key}": Estimate(value) for key, value in values.items()}
 
 
-def meeting(tables: Sequence[Chains], level: float) -> dict[str, Estimate]:
+def meeting(phases: Sequence[Phase], level: float) -> dict[str, Estimate]:
     """Do chains from different kinds of start meet? Nested R-hat with superchain = init, one chain of each start.
 
     Args:
-        tables: of one training step, sampler and temperature; of each init the longest is used. One init: no estimate.
+        phases: long runs of one training step, sampler and temperature, one of each init. Only one: no estimate.
         level: of the allowance.
 
     Estimates: ``meet``, ``meet:expected``, ``meet:allowed``, ``meet:p`` as for ``nested``.
     """
-    phases: dict[str, Phase] = {}
-    for phase in (chains.phases["long"] for chains in tables if "long" in chains.phases):
-        if phase.init not in phases or phase.draws[-1] > phases[phase.init].draws[-1]:
-            phases[phase.init] = phase
     if len(phases) < 2:
         return {}
-    shared = set.intersection(*(set(measures_of(phase)) for phase in phases.values()))
-    tests = [nested(_one_a_start(list(phases.values()), name), level) for name in sorted(shared)]
+    shared = set.intersection(*(set(measures_of(phase)) for phase in phases))
+    tests = [nested(_one_a_start(phases, name), level) for name in sorted(shared)]
     known = [test for test in tests if math.isfinite(test.p)]
     if not known:
         return {"meet": Estimate.undefined(tests[0].reason)}

@@ -2,43 +2,22 @@
 
 The second axis of Nijkamp et al. 2020. Agreement has to be shown and not just not refuted (``agreement``):
 ``short-run-is-model`` asks for a long run that has mixed, does not drift, agrees with short runs and stays with the
-data, in all measures. One difference that is shown is enough for ``short-run-is-not-model``. The rest is
-undetermined, with what would decide it.
+data, in the means and spreads of all measures and in whole states. One difference that is shown is enough for
+``short-run-is-not-model``, if it is not just that the long run has not arrived. The rest is undetermined, with what
+would decide it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ebmdiag.result import Finding, Result
+from ebmdiag_analyses.convergence.agreement import SPREAD
+from ebmdiag_analyses.convergence.held import Held, held_against
+from ebmdiag_analyses.convergence.images import IMAGE_MEASURES
 from ebmdiag_analyses.convergence.limits import AXIS, PROPOSAL, Limits
-from ebmdiag_analyses.convergence.means import student
-
-_SAID = {
-    "long-data": "the long run is {size} sd off the data in {measure}",
-    "long-short": "the long run is {size} sd off the short runs in {measure}",
-    "short-data": "short runs are {size} sd off the data in {measure}",
-    "drift": "the long run's energy changes by {size} sd of the data's from its middle to its end",
-}
-
-
-@dataclass(frozen=True)
-class Held:
-    """One difference held against the margin."""
-
-    pair: str
-    measure: str
-    value: float
-    agrees: bool
-    differs: bool
-    starts: int
-    needed: int | None
-
-    @property
-    def said(self) -> str:
-        """In words."""
-        return _SAID[self.pair].format(size=f"{self.value:+.2g}", measure=self.measure)
+from ebmdiag_analyses.convergence.means import ONE_START
+from ebmdiag_analyses.convergence.samples import COMPARISONS
 
 
 def overall(result: Result, limits: Limits) -> Finding:
@@ -47,7 +26,7 @@ def overall(result: Result, limits: Limits) -> Finding:
     against = [item for item in held if item.differs and _decides(item, result, limits)]
     test = result.estimates["two_sample:short-long"].value
     tested = test is not None and test < limits.p and _decides_short(result, limits)
-    largest = max((abs(item.value) for item in held), default=None)
+    largest = max((abs(item.value) for item in held if math.isfinite(item.value)), default=None)
     if result.settings["temperature"] == 1 and (against or tested):
         shown = [item.said for item in sorted(against, key=lambda item: -abs(item.value))[:3]]
         shown += [f"two-sample tests tell short from long runs (p = {test:.2g})"] if tested else []
@@ -66,54 +45,55 @@ def overall(result: Result, limits: Limits) -> Finding:
         return Finding(
             "short-run-undetermined", "info", statement, largest, limits.margin, source=f"{AXIS}; {PROPOSAL}"
         )
-    biased = " (as the unadjusted sampler sees it)" if result.settings["adjusted"] is False else ""
+    seen = _SEEN_BY[result.settings["exact"]]
     return Finding(
         "short-run-is-model",
         "info",
-        f"short runs sample the model{biased}: the long run has mixed, does not drift, and agrees with short runs and "
-        f"data within {limits.margin:g} sd in all measures.",
+        f"short runs sample the model{seen}: the long run has mixed, does not drift, and agrees with short runs and "
+        f"data within {limits.margin:g} sd in {_compared(held)}; whole states differ by a share of "
+        f"{max(_shares(result).values()):.2g} at most ({limits.share:.2g} would matter).",
         largest,
         limits.margin,
         source=f"{AXIS}; {PROPOSAL}",
     )
 
 
-def held_against(result: Result, limits: Limits) -> list[Held]:
-    """Each row of the table ``agreement``: shown to agree, shown to differ, or neither."""
-    table = result.tables.get("agreement")
-    if table is None:
-        return []
-    columns = [table.columns[name].tolist() for name in ("pair", "measure", "difference", "error", "freedom", "starts")]
-    rows = list(zip(*columns, strict=True))
-    return [_held(row, result.settings["level"], len(rows), limits.margin) for row in rows]
+_SEEN_BY = {
+    True: "",
+    False: " (as the unadjusted sampler sees it)",
+    None: " (as its sampler sees it, which may be biased: the table does not say)",
+}
 
 
-def _held(row: tuple[str, str, float, float, float, int], level: float, rows: int, margin: float) -> Held:
-    pair, measure, value, error, freedom, starts = row
-    if not math.isfinite(value) or not math.isfinite(error):
-        return Held(pair, measure, value, agrees=False, differs=False, starts=starts, needed=None)
-    narrow = student(max(0.0, 2 * level - 1), freedom) * error
-    wide = student(1 - (1 - level) / rows, freedom) * error
-    agrees, differs = abs(value) + narrow < margin, abs(value) - wide > margin
-    room = margin - abs(value)
-    needed = math.ceil(starts * (narrow / room) ** 2) if room > 0 else None
-    return Held(pair, measure, value, agrees=agrees, differs=differs, starts=starts, needed=needed)
+def _compared(held: list[Held]) -> str:
+    """What the agreement was looked for in."""
+    names = {item.measure.removeprefix(SPREAD) for item in held}
+    projections = " and projections" if any(name.startswith("projection_") for name in names) else ""
+    images = " and in the means of the image measures" if names & set(IMAGE_MEASURES) else ""
+    return f"the means and spreads of energy{projections}{images}"
 
 
 def _decides(item: Held, result: Result, limits: Limits) -> bool:
     """Whether a difference speaks against the model, and not only against the training's balance.
 
-    Chains that began at data and left them show that the data's law is not invariant; chains from elsewhere may only
-    not have arrived.
+    Chains that began at data and left them show that the data's law is not invariant, and drift wherever they are;
+    chains from elsewhere may only not have arrived.
     """
+    from_data = result.settings["init"] == "data"
     if item.pair == "long-data":
-        return result.settings["init"] == "data" or _mixed(result, limits)
-    return item.pair == "drift" or (item.pair == "long-short" and _decides_short(result, limits))
+        return from_data or _mixed(result, limits)
+    if item.pair == "drift":
+        return from_data or _decides_short(result, limits)
+    return item.pair == "long-short" and _decides_short(result, limits)
 
 
 def _decides_short(result: Result, limits: Limits) -> bool:
-    """Chains that sit at the data where they began differ from short runs as data do, whatever the density is."""
-    return result.settings["init"] != "data" or _mixed(result, limits)
+    """Whether it matters that long runs differ from short ones.
+
+    Until they have mixed, chains that sit at the data where they began differ from short runs as data do, and chains
+    from elsewhere as what has not arrived; but not those that go on where short runs begin.
+    """
+    return bool(result.settings["begins_like_short"]) or _mixed(result, limits)
 
 
 def _mixed(result: Result, limits: Limits) -> bool:
@@ -134,7 +114,7 @@ def _missing(result: Result, held: list[Held], limits: Limits) -> list[str]:
         return [f"there are no chains of the phase {' and '.join(absent)}"]
     if result.settings["temperature"] != 1:
         return [f"the long chains ran at temperature {result.settings['temperature']:g}, not 1"]
-    return [*_unmixed(result, limits), *_unshown(held, limits)]
+    return [*_unmixed(result, limits), *_unshown(held, limits), *_unlike(result, limits)]
 
 
 def _unmixed(result: Result, limits: Limits) -> list[str]:
@@ -152,8 +132,36 @@ def _unshown(held: list[Held], limits: Limits) -> list[str]:
     open_ones = [item for item in held if not item.agrees]
     if not open_ones:
         return []
+    unknown = [item for item in open_ones if not item.known]
+    if unknown:
+        why = ONE_START if unknown[0].starts < 2 else f"the error of {unknown[0].measure} is not known"
+        return [f"{len(unknown)} of {len(held)} differences are not judged: {why}"]
     worst = max(open_ones, key=lambda item: math.inf if item.needed is None else item.needed)
     said = f"{len(open_ones)} of {len(held)} differences are not shown to lie within {limits.margin:g} sd: {worst.said}"
     if worst.needed is None:
         return [f"{said}, at the margin or beyond"]
     return [f"{said}; about {worst.needed} independent starts (now {worst.starts}) would decide"]
+
+
+def _shares(result: Result) -> dict[str, float]:
+    """Pair of phases → share of the energy distance between whole states, where it is known."""
+    table = result.tables.get("two_sample")
+    if table is None:
+        return {}
+    pairs = zip(table.columns["pair"].tolist(), table.columns["share"].tolist(), strict=True)
+    return {pair: share for pair, share in pairs if math.isfinite(share)}
+
+
+def _unlike(result: Result, limits: Limits) -> list[str]:
+    """Whole states that are not compared, or further apart than a shift by the margin would take them."""
+    shares = _shares(result)
+    for first, second in COMPARISONS:
+        pair = f"{first}-{second}"
+        if pair not in shares:
+            reason = result.estimates[f"two_sample:{pair}"].reason or "they have no distance"
+            return [f"whole states of {first} and {second} are not compared ({reason})"]
+    pair, share = max(shares.items(), key=lambda item: item[1])
+    if share <= limits.share:
+        return []
+    between = " and ".join(pair.split("-"))
+    return [f"whole states of {between} differ by a share of {share:.2g}, where {limits.share:.2g} is the most"]

@@ -11,6 +11,7 @@ points.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 States = NDArray[np.float32]
 COMPARISONS = (("short", "data"), ("long", "data"), ("short", "long"))
+TESTS = 2 * len(COMPARISONS)
 MOST = 500
 
 
@@ -64,6 +66,11 @@ def two_samples(
         mine = [place for place, row in enumerate(rows) if row[0] == pair]
         estimates[f"two_sample:{pair}"] = _smallest(adjusted[mine], rows[mine[0]][2])
     return estimates, {"two_sample": _table(rows, adjusted)}
+
+
+def fewest_permutations(p: float) -> int:
+    """How many are needed for one of six tests to fall below ``p`` after the adjustment: 6 / (1 + R) < p."""
+    return math.floor(TESTS / p)
 
 
 def _smallest(adjusted: Floats, found: TwoSample) -> Estimate:

@@ -1,110 +1,18 @@
-"""Which tables of chains a run has, and which of them is looked at."""
+"""What is read off a table of chains: the facts of its sampler, and the draws of a phase that count."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ebmdiag.errors import NothingToAnalyse, TraceError, UsageError
-from ebmdiag.names import nearest
-
 if TYPE_CHECKING:
     from ebmdiag.chains import Chains, Phase, Samples
-    from ebmdiag.runfolder import RunFolder
 
 END = 0.1  # the end of a long run is its last tenth
-_ADJUSTED = ("mala", "hmc", "underdamped", "gibbs", "gibbs-blocked")
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The readable tables of a run, by name, and what there is to say of the others."""
-
-    chains: tuple[Chains, ...]
-    notes: tuple[str, ...]
-
-
-def all_tables(run: RunFolder) -> Tables:
-    """Every table that can be read.
-
-    Raises:
-        NothingToAnalyse: the run has none.
-        TraceError: it has some, but none can be read.
-    """
-    from ebmdiag.chains import chain_files, read_chains  # pyarrow; --help stays light
-
-    found = chain_files(run.chains)
-    if not found:
-        raise NothingToAnalyse(
-            f"{run.chains}: no chains have been recorded; make them with 'ebmdiag sample {run.trace}' or train with "
-            "long_run.every."
-        )
-    readable: list[Chains] = []
-    faults: list[TraceError] = []
-    for files in found:
-        try:
-            readable.append(_checked(read_chains(files.table)))
-        except TraceError as error:
-            faults.append(error)
-    if not readable:
-        raise faults[0]
-    return Tables(tuple(readable), tuple(f"left out: {fault}" for fault in faults))
-
-
-def _checked(chains: Chains) -> Chains:
-    """The same; its rows are checked when they become arrays.
-
-    Raises:
-        TraceError: they do not fit together, or a phase has no draw that all of its chains have reached.
-    """
-    for name, phase in chains.phases.items():
-        if not len(phase.draws):
-            raise TraceError(f"{chains.files.table}: no draw of the phase '{name}' holds all of its chains.")
-    return chains
-
-
-def choose(run: RunFolder, tables: Tables, step: int | None, name: str | None) -> Chains:
-    """The table asked for, or the longest at temperature 1 of the step asked for, or of the newest step.
-
-    Raises:
-        UsageError: there is no such table or step.
-        TraceError: the table that was named cannot be read.
-    """
-    if name is not None:
-        return _named(run, tables, name, step)
-    steps = sorted({chains.metadata.training_step for chains in tables.chains})
-    wanted = steps[-1] if step is None else step
-    if wanted not in steps:
-        raise UsageError(f"{run.chains}: no chains of step {wanted}. Known: {', '.join(map(str, steps))}.")
-    return max(same_step(tables, wanted), key=_preference)
-
-
-def _named(run: RunFolder, tables: Tables, name: str, step: int | None) -> Chains:
-    from ebmdiag.chains import chain_files, read_chains
-
-    name = name.removesuffix(".parquet")
-    known = {chains.files.name: chains for chains in tables.chains}
-    if name not in known:
-        for files in chain_files(run.chains):
-            if files.name == name:
-                _checked(read_chains(files.table))  # says what is wrong with it
-        raise UsageError(f"{run.chains}: no table '{name}'{nearest(name, known)} Known: {', '.join(known)}.")
-    found = known[name].metadata.training_step
-    if step is not None and found != step:
-        raise UsageError(f"{run.chains}: the table '{name}' is of step {found}, not {step}; leave out one of the two.")
-    return known[name]
-
-
-def same_step(tables: Tables, step: int) -> list[Chains]:
-    """The tables of one training step, by name."""
-    return [chains for chains in tables.chains if chains.metadata.training_step == step]
-
-
-def _preference(chains: Chains) -> tuple[bool, int]:
-    return chains.metadata.temperature == 1, long_steps(chains)
+_KIND_OF_START = {"persistent": "bank", "bank": "bank", "uniform": "noise", "gaussian": "noise", "noise": "noise"}
 
 
 def long_steps(chains: Chains) -> int:
@@ -124,20 +32,37 @@ def samples_of(chains: Chains) -> tuple[Samples | None, str]:
     path = chains.files.samples
     if path.exists():
         return read_samples(path), ""
-    if chains.metadata.state == "running":
+    if chains.metadata.state in ("running", "interrupted"):
         return None, f"there is no {path.name} yet: whole states are written when the chains end"
     return None, f"there is no {path.name} beside the table: whole states were not kept"
 
 
-def is_adjusted(chains: Chains) -> bool | None:
-    """Whether the sampler of the long run leaves the density exactly invariant; None where it does not say."""
-    facts = chains.metadata.sampler
-    exact, name = facts.get("exact", facts.get("adjusted")), str(facts.get("name", ""))
-    if isinstance(exact, bool):
-        return exact
-    if name == "langevin" or name.endswith("-unadjusted"):
+def is_exact(chains: Chains) -> bool | None:
+    """Whether the sampler of the long run leaves the density exactly invariant; None where the table does not say."""
+    exact = chains.metadata.sampler.get("exact")
+    return exact if isinstance(exact, bool) else None
+
+
+def begins_like_short(chains: Chains) -> bool:
+    """Whether the long run shows what becomes of short runs that run on, even before it has mixed.
+
+    From the bank, where short runs begin: a law that the model's chains leave is not the model's. From noise: only by
+    the training's own steps, more than L of them; chains of another sampler may just be slower on their way.
+    """
+    facts, phase = chains.metadata, chains.phases.get("long")
+    if phase is None or _KIND_OF_START.get(facts.short_start) != phase.init:
         return False
-    return True if name in _ADJUSTED else None
+    if phase.init == "bank":
+        return is_exact(chains) is True or _paces_as_trained(chains)
+    return _paces_as_trained(chains) and long_steps(chains) > facts.short_steps > 0
+
+
+def _paces_as_trained(chains: Chains) -> bool:
+    """Whether the steps of the long run are known to be those of the training: the paper's, of size ε."""
+    sampler, epsilon = chains.metadata.sampler, chains.metadata.epsilon
+    step = sampler.get("step_size")
+    plain = sampler.get("name") == "langevin" and not sampler.get("temperatures")
+    return plain and isinstance(step, int | float) and math.isclose(step, epsilon, rel_tol=1e-6)
 
 
 def sampler_name(chains: Chains) -> str:
@@ -167,11 +92,15 @@ def finite_values(phase: Phase, measure: str) -> NDArray[np.float64]:
 
 
 def at_end(phase: Phase, measure: str) -> NDArray[np.float64]:
-    """One value for each chain, shape (M,): the mean over the last tenth of a long run, else the last draw.
+    """One value of a measure for each chain: :func:`over_end`."""
+    return over_end(phase, finite_values(phase, measure))
+
+
+def over_end(phase: Phase, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (M, D) → one for each chain, shape (M,): the mean over the last tenth of a long run, else the last draw.
 
     A short run is meant to be looked at after exactly its L steps.
     """
-    values, draws = finite_values(phase, measure), phase.draws
     if phase.name != "long":
         return np.asarray(values[:, -1])
-    return np.asarray(values[:, draws >= (1 - END) * draws[-1]].mean(1))
+    return np.asarray(values[:, phase.draws >= (1 - END) * phase.draws[-1]].mean(1))

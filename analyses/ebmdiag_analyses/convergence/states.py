@@ -6,6 +6,7 @@ import math
 
 from ebmdiag.result import Finding, Result, Severity
 from ebmdiag.terminal import number
+from ebmdiag_analyses.convergence.held import UNITS
 from ebmdiag_analyses.convergence.limits import AXIS, PROPOSAL, Limits
 
 _WORDS = {
@@ -23,15 +24,16 @@ def images(result: Result, limits: Limits) -> Finding | None:
         return None
     columns = table.columns
     off, largest, seen = [], 0.0, False
-    for pair, measure, value, error in zip(
-        columns["pair"], columns["measure"], columns["difference"], columns["error"], strict=True
-    ):
+    names = ("pair", "measure", "difference", "error", "unit")
+    for pair, measure, value, error, unit in zip(*(columns[name] for name in names), strict=True):
         if measure not in _WORDS or pair == "long-short":
             continue
         seen, largest = True, max(largest, abs(value))
         if abs(value) > limits.margin and abs(value) > limits.errors * error:
             run = pair.partition("-")[0]
-            off.append(f"{run} runs are {'more' if value > 0 else 'less'} {_WORDS[measure]} ({value:+.2g} sd)")
+            off.append(
+                f"{run} runs are {'more' if value > 0 else 'less'} {_WORDS[measure]} ({value:+.2g} {UNITS[unit]})"
+            )
     if not seen:
         return None
     if not off:
@@ -63,7 +65,9 @@ def states(result: Result, limits: Limits) -> Finding | None:
         if p < limits.p:
             apart.append(words)
     verdict = f"tell apart {', '.join(apart)}" if apart else "tell none apart"
-    statement = f"two-sample tests {verdict}: {', '.join(said)}; p adjusted for false discoveries."
+    blunt = len(table) / (1 + result.settings["permutations"]) >= limits.p
+    cannot = f"; so few permutations cannot go below {limits.p:g}" if blunt else ""
+    statement = f"two-sample tests {verdict}: {', '.join(said)}; p adjusted for false discoveries{cannot}."
     advice = "Compare the samples by eye and by the measures that differ." if apart else ""
     severity: Severity = "warning" if apart else "info"
     return Finding("two-sample", severity, statement, smallest, limits.p, advice, PROPOSAL)
@@ -101,21 +105,20 @@ _COPYING = "Meehan, Chaudhuri and Dasgupta 2020, arXiv:2004.05675"
 
 
 def over_training(result: Result, limits: Limits) -> Finding | None:
-    """At which iterations the long run's energy stayed with the data's."""
+    """At which iterations the long run's energy stayed with the data's, of those that were run at temperature 1 beside
+    data.
+    """
     table = result.tables.get("training")
-    if table is None or len(set(table.columns["step"].tolist())) < 2:
+    if table is None:
         return None
-    columns = table.columns
-    steps = columns["step"].tolist()
-    off = [
-        step
-        for step, gap in zip(steps, columns["gap_errors"].tolist(), strict=True)
-        if math.isnan(gap) or abs(gap) > limits.errors
-    ]
-    kept = sorted(set(steps) - set(off))
+    told = zip(*(table.columns[name].tolist() for name in ("step", "temperature", "gap_errors")), strict=True)
+    gaps = [(step, gap) for step, temperature, gap in told if temperature == 1 and not math.isnan(gap)]
+    steps = {step for step, _ in gaps}
+    if len(steps) < 2:
+        return None
+    kept = sorted(steps - {step for step, gap in gaps if abs(gap) > limits.errors})
     said = (
-        f"of {len(set(steps))} iterations with long runs, {len(kept)} keep the data's energy within "
-        f"{limits.errors:g} errors"
+        f"of {len(steps)} iterations with long runs, {len(kept)} keep the data's energy within {limits.errors:g} errors"
     )
     last = f", last {kept[-1]}" if kept else ""
     return Finding("long-runs-over-training", "info", f"{said}{last}.", float(len(kept)), source=AXIS)

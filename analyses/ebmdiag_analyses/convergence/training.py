@@ -1,9 +1,9 @@
-"""All tables of a run side by side: how the long run did as training went on."""
+"""All tables of a run side by side: how the long run did as training went on. Each becomes a row as it is read."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,9 +12,8 @@ from ebmdiag.result import Table
 from ebmdiag_analyses.convergence.energy import drift
 from ebmdiag_analyses.convergence.means import StartMean, difference, over_starts
 from ebmdiag_analyses.convergence.mixing import measures_of
-from ebmdiag_analyses.convergence.samples import independent, tests
+from ebmdiag_analyses.convergence.samples import independent
 from ebmdiag_analyses.convergence.select import (
-    Tables,
     at_end,
     finite_values,
     long_steps,
@@ -27,21 +26,35 @@ if TYPE_CHECKING:
     from ebmdiag.chains import Chains, Phase
 
 
-def training(tables: Tables, permutations: int, seed: int) -> tuple[dict[str, Table], list[str]]:
-    """Table ``training``, a row for each table of chains with a long run, by training step; and notes.
+class Rows:
+    """Takes tables one at a time and keeps a row of each.
 
-    Columns: step, table, init, sampler, temperature, steps; ``drift`` (U from the middle to the end) and ``gap``
-    (U(long) - U(data)), each with its value in errors; ``rhat`` (largest over energy and projections); ``p`` of the
-    energy distance between long runs and data. NaN: not to be had.
+    Args:
+        permutations, seed: of the two-sample test.
     """
-    ordered = sorted(tables.chains, key=lambda chains: (chains.metadata.training_step, chains.files.name))
-    kept = [chains for chains in ordered if long_steps(chains)]
-    if not kept:
-        return {}, []
-    notes: list[str] = []
-    rows = [_row(chains, permutations, seed, notes) for chains in kept]
-    columns = {name: np.array([row[name] for row in rows], dtype=kind) for name, kind in _COLUMNS.items()}
-    return {"training": Table("long runs over training", columns)}, notes
+
+    def __init__(self, permutations: int, seed: int) -> None:
+        self.notes: list[str] = []
+        self._permutations, self._seed = permutations, seed
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, chains: Chains) -> None:
+        """The row of one table; nothing where it has no long run."""
+        if long_steps(chains):
+            self._rows.append(_row(chains, self._permutations, self._seed, self.notes))
+
+    def table(self) -> dict[str, Table]:
+        """Table ``training``, a row for each table of chains with a long run, by training step.
+
+        Columns: step, table, init, sampler, temperature, steps; ``drift`` (U from the middle to the end) and ``gap``
+        (U(long) - U(data)), each with its value in errors; ``rhat`` (largest over energy and projections); ``p`` of
+        the energy distance between long runs and data. NaN: not to be had.
+        """
+        if not self._rows:
+            return {}
+        ordered = sorted(self._rows, key=lambda row: (row["step"], row["table"]))
+        columns = {name: np.array([row[name] for row in ordered], dtype=kind) for name, kind in _COLUMNS.items()}
+        return {"training": Table("long runs over training", columns)}
 
 
 _COLUMNS = {
@@ -60,7 +73,7 @@ _COLUMNS = {
 }
 
 
-def _row(chains: Chains, permutations: int, seed: int, notes: list[str]) -> dict[str, object]:
+def _row(chains: Chains, permutations: int, seed: int, notes: list[str]) -> dict[str, Any]:
     long = chains.phases["long"]
     _, total = drift(long, "energy")
     gap = _gap(chains.phases.get("data"), long)
@@ -95,6 +108,8 @@ def _rhat(long: Phase) -> float:
 
 
 def _p(chains: Chains, permutations: int, seed: int, notes: list[str]) -> float:
+    from ebmdiag.numerics.two_sample import energy_test, pool
+
     try:
         samples, _ = samples_of(chains)
         if samples is None:
@@ -105,4 +120,4 @@ def _p(chains: Chains, permutations: int, seed: int, notes: list[str]) -> float:
         return math.nan
     if x is None or y is None or min(len(x), len(y)) < 2:
         return math.nan
-    return tests("long-data", x, y, permutations, seed)[0][2].p_value
+    return energy_test(pool(x, y), rng=np.random.default_rng([seed, 0]), replicas=permutations).p_value

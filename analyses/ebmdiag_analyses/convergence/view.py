@@ -33,7 +33,7 @@ def _heading(result: Result) -> list[str]:
     facts = result.settings
     if not facts["steps"]:
         return [f"convergence of {result.trace}: iteration {facts['step']}, no long run"]
-    kind = {True: "", False: ", unadjusted", None: ""}[facts["adjusted"]]
+    kind = {True: "", False: ", unadjusted", None: ""}[facts["exact"]]
     starts = f" ({facts['starts']} starts)" if facts["starts"] != facts["chains"] else ""
     return [
         f"convergence of {result.trace}: iteration {facts['step']}",

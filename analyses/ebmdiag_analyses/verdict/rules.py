@@ -13,6 +13,17 @@ from ebmdiag_analyses.verdict.limits import LIMITS, chosen
 from ebmdiag_analyses.verdict.rates import RATES
 from ebmdiag_analyses.verdict.stability import stability
 
+METHODS = (
+    "Stability rests on the autocorrelation and the summary of d_s_t, convergence on long chains where there are any, "
+    "else on the columns of the trace; other analyses are named where they disagree.",
+    "Stable, weakly oscillating and converged must be shown, by two one-sided tests within the margin: that no "
+    "difference is found is not enough.",
+    "Warnings that rest on a p-value are kept only if it is small after Benjamini and Hochberg's correction over all "
+    "p-values of all analyses (1995, J. R. Stat. Soc. B 57:289); the others become notes that say so.",
+    "Error rates were measured on runs of known character that had no part in choosing the limits; they hold for the "
+    "limits as they are, and none are given for others.",
+)
+
 
 def rules(
     results: Mapping[str, Result],
@@ -40,6 +51,7 @@ def rules(
         controlled(results, findings, used),
         used.to_json(),
         RATES if used == LIMITS else (),
+        METHODS,
     )
 
 

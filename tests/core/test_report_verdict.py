@@ -302,6 +302,6 @@ def test_many_notes_are_folded_and_warnings_are_not(workplace, analyses):
     found = source[source.index('<section id="findings"') :]
     found = found[: found.index("</section>")]
     before, _, folded = found.partition("<summary>7 notes</summary>")
-    assert before.count("<li class=\"warning\">") == 1
-    assert "<li class=\"info\">" not in before
-    assert folded.count("<li class=\"info\">") == 7
+    assert before.count('<li class="warning">') == 1
+    assert '<li class="info">' not in before
+    assert folded.count('<li class="info">') == 7

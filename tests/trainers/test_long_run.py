@@ -1,10 +1,7 @@
 """Long chains beside a training: they leave it untouched, and are finished whatever interrupts them."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import TINY
+from signals import sent_when, started, wait_until
 
 from ebmdiag import read_trace
 from ebmdiag.chains import ChainFiles, chain_files, read_chains
@@ -132,10 +130,17 @@ def test_the_sampler_of_the_training_is_that_of_its_long_runs(workplace):
     assert (metadata.init, metadata.warmup, metadata.gradients) == ("bank", 0, 81)
 
 
+@pytest.fixture(scope="module")
+def quick_whole(tmp_path_factory):
+    """Nine iterations with ``LONG``, never broken off."""
+    out = tmp_path_factory.mktemp("quick") / "whole"
+    assert call(arguments(9, out, LONG)) == 0
+    return out
+
+
 @pytest.mark.parametrize("moment", [3, 12, 17])
-def test_broken_off_it_is_finished_before_the_training_goes_on(workplace, monkeypatch, moment):
+def test_broken_off_it_is_finished_before_the_training_goes_on(workplace, monkeypatch, quick_whole, moment):
     """Ctrl-C in the probe of iteration 2, in the long run of iteration 4, and just before its end."""
-    assert call(arguments(9, "whole", LONG)) == 0
     real, calls = running.advance, []
 
     def breaking(plan, cursor):
@@ -151,8 +156,8 @@ def test_broken_off_it_is_finished_before_the_training_goes_on(workplace, monkey
     assert done in (2, 4)
     assert sum(not files.table.exists() for files in chain_files(Path("a/chains"))) <= 1
     assert call(arguments(9, "a", LONG, "--resume")) == 0
-    assert_same_learning("whole", "a")
-    assert tables("whole") == tables("a")
+    assert_same_learning(quick_whole, "a")
+    assert tables(quick_whole) == tables("a")
 
 
 def test_tables_that_are_done_are_left_alone(workplace, capsys):
@@ -207,36 +212,39 @@ def test_when_they_are_due():
     assert [kind.name for kind in kinds_of(load_recipe("rings", LONG).long_run)] == ["probe", "long"]
 
 
-SCRIPT = """
-import sys
-from ebmdiag_trainers.sampling import recording
-recording.SAVE_SECONDS = 0.02
-from ebmdiag.cli.main import run
-run(sys.argv[1:])
-"""
-SLOW = ("long_run.every=4", "long_run.steps=3000", "long_run.chains=10", "langevin.engine=reference")
+SLOW = ("long_run.every=4", "long_run.steps=2000", "long_run.chains=10", "langevin.engine=reference")
+PARTS, TABLE = Path("a/chains/step_0000000004-long/parts"), Path("a/chains/step_0000000004-long.parquet")
+
+
+@pytest.fixture(scope="module")
+def slow_whole(tmp_path_factory):
+    """Six iterations with ``SLOW``, never broken off."""
+    out = tmp_path_factory.mktemp("slow") / "whole"
+    assert call(arguments(6, out, SLOW)) == 0
+    return out
+
+
+def interrupted_by_hand():
+    with sent_when(lambda: any(PARTS.glob("part-*")), signal.SIGINT):
+        return call(arguments(6, "a", SLOW))
+
+
+def killed():
+    process = started(arguments(6, "a", SLOW), 0.02)
+    wait_until(lambda: any(PARTS.glob("part-*")), process)
+    time.sleep(random.Random(9).uniform(0, 0.3))
+    process.kill()
+    process.communicate()
+    return process.returncode
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_signals_in_a_long_run(workplace, monkeypatch, number):
+@pytest.mark.parametrize(("end", "code"), [(interrupted_by_hand, 130), (killed, -9)])
+def test_signals_in_a_long_run(workplace, monkeypatch, slow_whole, end, code):
     monkeypatch.setattr(recording, "SAVE_SECONDS", 0.02)
-    assert call(arguments(6, "whole", SLOW)) == 0
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *arguments(6, "a", SLOW)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    parts, deadline = Path("a/chains/step_0000000004-long/parts"), time.monotonic() + 60
-    while not list(parts.glob("part-*")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(random.Random(int(number)).uniform(0, 0.3))
-    process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == (130 if number == signal.SIGINT else -9), said
-    assert not Path("a/chains/step_0000000004-long.parquet").exists()
+    assert end() == code
+    assert not TABLE.exists()
     assert len(read_trace("a.parquet")) == 4  # saved before the chains began
     assert call(arguments(6, "a", SLOW, "--resume")) == 0
-    assert_same_learning("whole", "a")
-    assert tables("whole") == tables("a")
+    assert_same_learning(slow_whole, "a")
+    assert tables(slow_whole) == tables("a")

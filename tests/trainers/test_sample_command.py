@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import TINY, assert_within_errors
+from signals import sent_when, started, wait_until
 
 from ebmdiag.chains import chain_files, read_chains, read_samples
 from ebmdiag.cli.main import call
@@ -33,10 +34,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+def save_law(path):
+    torch.save({"coefficients": torch.full((20,), PRECISION * temperature(EPSILON))}, path)
+
+
 @pytest.fixture
 def law(workplace):
     """Weights of a Gaussian of precision 4 in 20 coordinates, under the recipe of that name."""
-    torch.save({"coefficients": torch.full((20,), PRECISION * temperature(EPSILON))}, "law.pth")
+    save_law("law.pth")
     return workplace
 
 
@@ -248,110 +253,73 @@ def test_a_place_that_cannot_be_written(law, capsys):
     assert "cannot write file" in capsys.readouterr().err
 
 
-def test_held_out_images_are_compared_with(workplace, capsys):
-    rng = np.random.default_rng(0)
-    np.savez("images.npz", rng.integers(0, 255, (24, 32, 32, 3), dtype=np.uint8))
-    settings = [
-        "--set=training.batch=2",
-        "--set=langevin.steps=2",
-        "--set=data.source=images",
-        "--set=long_run.every=0",
-    ]
-    for k, out in ((0, "all"), (6, "some")):
-        train = ["train", "flowers", "--data=images.npz", "--steps=1", *settings, f"--set=data.held_out={k}"]
-        assert call([*train, "--quiet", f"--out=runs/{out}.parquet"]) == 0
-        few = ["--steps=2", "--chains=4", "--quiet", "--out=x.parquet", "--force"]
-        assert call(["sample", f"runs/{out}", *few]) == 0
-        samples, chains = read_samples(Path("x.npz")), read_chains("x.parquet")
-        assert chains.metadata.held_out is (k > 0)
-        assert len(samples.data) == (k or 22)
-        assert np.isfinite(samples.nearest_data).all()
-    assert call(["sample", "runs/some", *few[:3], "--out=y.parquet", "--set=data.held_out=0"]) == 0
-    capsys.readouterr()
-    assert call(["sample", "runs/some", *few[:2], "--out=z.parquet", "--set=data.held_out=0"]) == 0
-    assert "these are not the data that the net was trained on" in capsys.readouterr().err
+SLOW = ["--sampler=mala", "--warmup=200", "--steps=3000", "--thin=5", "--chains=10", "--no-short"]
 
 
-SCRIPT = """
-import sys
-from ebmdiag_trainers.sampling import recording
-recording.SAVE_SECONDS = {seconds}
-from ebmdiag.cli.main import run
-run(sys.argv[1:])
-"""
-
-
-def start(arguments, seconds):
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT.format(seconds=seconds), *arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_until(condition, process):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError(process.stderr.read() if process.poll() is not None else "nothing happened within a minute")
-
-
-SLOW = ["--sampler=mala", "--warmup=200", "--steps=3000", "--thin=5", "--chains=10"]
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The bytes of the table of ``SLOW``, never broken off."""
+    home = tmp_path_factory.mktemp("whole")
+    weights, table = str(home / "law.pth"), home / "whole.parquet"
+    save_law(weights)
+    assert call(["sample", weights, *LAW[2:], *SLOW, f"--out={table}"]) == 0
+    return table.read_bytes()
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_the_table_is_the_same(law):
-    assert call([*LAW, *SLOW, "--out=whole.parquet"]) == 0
-    moments, kills = random.Random(2), 0
-    arguments = [*LAW, *SLOW, "--out=a.parquet"]
-    while not Path("a.parquet").exists() and kills < 4:
-        process = start([*arguments, *(["--resume"] if kills else [])], 0.02)
+def test_killed_at_random_moments_the_table_is_the_same(law, whole):
+    arguments, moments = [*LAW, *SLOW, "--out=a.parquet"], random.Random(2)
+    for resume in ([], ["--resume"]):
         before = _changed("a/state.pt")
+        process = started([*arguments, *resume], 0.02)
         wait_until(lambda before=before: _changed("a/state.pt") != before, process)
-        time.sleep(moments.uniform(0, 0.5))
+        time.sleep(moments.uniform(0, 0.4))
         process.kill()
         process.communicate()
-        kills += 1
-    assert kills >= 2
+        assert not Path("a.parquet").exists()  # killed in the midst of it
     assert call([*arguments, "--resume"]) == 0
-    assert Path("a.parquet").read_bytes() == Path("whole.parquet").read_bytes()
+    assert Path("a.parquet").read_bytes() == whole
 
 
 def _changed(path):
     return Path(path).stat().st_mtime_ns if Path(path).exists() else 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_says_how_to_go_on(law, number):
-    arguments = [*LAW, *SLOW, "--no-short", "--out=a.parquet"]
-    process = start(arguments, 1000.0)
-    wait_until(lambda: Path("a/state.pt").exists(), process)
-    time.sleep(random.Random(number).uniform(0.2, 0.6))
-    process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130
-    assert said == "ebmdiag: interrupted; a.parquet is saved. Add --resume to go on.\n"
-    assert read_chains("a.parquet").metadata.state == "running"
-    assert call([*arguments, "--resume"]) == 0
-    assert call([*LAW, *SLOW, "--no-short", "--out=whole.parquet"]) == 0
-    assert Path("a.parquet").read_bytes() == Path("whole.parquet").read_bytes()
-
-
-@pytest.mark.slow
-def test_two_at_once(law, capsys):
+def test_interrupted_it_says_how_to_go_on(law, whole, capsys, number):
     arguments = [*LAW, *SLOW, "--out=a.parquet"]
-    process = start(arguments, 0.05)
+    with sent_when(Path("a/state.pt").exists, number) as sent:
+        assert call(arguments) == 130
+    assert sent == [number]
+    assert capsys.readouterr().err == "ebmdiag: interrupted; a.parquet is saved. Add --resume to go on.\n"
+    assert read_chains("a.parquet").metadata.state == "interrupted"
+    assert call([*arguments, "--resume"]) == 0
+    assert Path("a.parquet").read_bytes() == whole
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from ebmdiag.locks import acquire
+lock = acquire(Path("a/lock"), Path("a.parquet"))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_at_once(law, capsys):
+    arguments = [*LAW, "--steps=4", "--chains=4", "--out=a.parquet"]
+    assert call(arguments) == 0
+    other = subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: Path("a/state.pt").exists(), process)
-        assert call([*arguments, "--resume"]) == 2
-        assert "another process is writing a.parquet" in capsys.readouterr().err
+        assert other.stdout.readline() == "held\n"
+        for how in ("--resume", "--force"):
+            assert call([*arguments, how]) == 2
+            assert "another process is writing a.parquet" in capsys.readouterr().err
     finally:
-        process.kill()
-        process.communicate()
+        other.kill()
+        other.communicate()
+    assert call([*arguments, "--resume"]) == 0
 
 
 def test_help_needs_no_numbers():

@@ -20,7 +20,7 @@ from ebmdiag_trainers.gradients import energy_and_gradient
 from ebmdiag_trainers.nets import ToyNet
 from ebmdiag_trainers.samplers import SamplerOptions
 from ebmdiag_trainers.sampling import Plan, Recording, ShortRun, record, run
-from ebmdiag_trainers.sampling.measures import directions, log_spaced
+from ebmdiag_trainers.sampling.measures import directions, widening_draws
 from ebmdiag_trainers.sampling.starts import LEAST_DATA, data_items, long_start
 
 EPSILON = 0.5
@@ -204,7 +204,7 @@ def test_draws_copies_and_starts(workplace):
     chains = read_chains("a.parquet")
     long, short, data = (chains.phases[name] for name in ("long", "short", "data"))
     assert long.draws.tolist() == [0, 10, 20, 30, 40, 50, 60]
-    assert short.draws.tolist() == log_spaced(12)
+    assert short.draws.tolist() == widening_draws(12)
     assert data.draws.tolist() == [0]
     assert long.starts.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert short.starts.tolist() == list(range(12))

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 import torch
 from helpers import TINY
 
@@ -235,6 +237,26 @@ def test_a_net_of_the_users_own(workplace):
     )
     assert call(arguments(4, "a.parquet", ("net.factory=my_nets:Quadratic", "net.power=4"))) == 0
     assert len(read_trace("a.parquet")) == 4
+
+
+@pytest.mark.parametrize("key", ["net.factory", "trace.statistics", "probe.statistics"])
+def test_resume_runs_no_code_that_only_the_run_s_folder_names(workplace, capsys, key):
+    """A run may be a stranger's: what its recipe.toml names is not even imported unless the user names it too."""
+    assert call(arguments(3, "a.parquet", ("probe.every=2",))) == 0
+    module = f"strange_{key.replace('.', '_')}"  # each is imported once in a process
+    Path(f"{module}.py").write_text("from pathlib import Path\nPath('touched').touch()\n")
+    recipe = Path("a/recipe.toml")
+    table, name = key.split(".")
+    tables = tomllib.loads(recipe.read_text())
+    tables[table][name] = f"{module}:code" if table == "net" else [f"{module}:code"]
+    recipe.write_text(tomli_w.dumps(tables))
+    assert call(arguments(6, "a.parquet", ("probe.every=2",), "--resume")) == 2
+    said = capsys.readouterr().err
+    assert f"add --set {key}={module}:code" in said
+    assert said.count("\n") == 1
+    assert not Path("touched").exists()
+    assert call(arguments(6, "a.parquet", ("probe.every=2", f"{key}={module}:code"), "--resume")) != 0
+    assert Path("touched").exists()  # named, it is looked for, and lacks what it should have
 
 
 def test_dry_run_prints_a_recipe_and_writes_nothing(workplace, capsys):

@@ -178,6 +178,14 @@ class Recipe:
         return tables
 
 
+def own_code(recipe: Recipe) -> list[tuple[str, str]]:
+    """(key, ``module:name``) of all code of a user's own that the recipe would import and run."""
+    named = [("net.factory", recipe.net.factory)]
+    named += [("trace.statistics", name) for name in recipe.trace.statistics]
+    named += [("probe.statistics", name) for name in recipe.probe.statistics]
+    return [(key, name) for key, name in named if ":" in name]
+
+
 def _toml(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 

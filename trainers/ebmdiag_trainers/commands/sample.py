@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,11 +108,12 @@ def sample(
     if resume and force:
         raise UsageError("--resume goes on with chains and --force replaces them; give one of them.")
     given = [*settings, *([path_setting(data_path)] if data_path else [])]
-    wish = Asked(**asked, short=False if no_short else None, data=False if no_data else None)
+    wanted = None if device == "auto" else device
+    wish = Asked(**asked, device=wanted, short=False if no_short else None, data=False if no_data else None)
     opened = open_source(source, recipe=recipe, settings=given, step=step)
     wish, files = _completed(wish, opened, out, resume=resume, quiet=quiet)
     with memory_told():
-        recording = _recording(opened, wish, files, device, resume=resume, force=force, quiet=quiet)
+        recording = _recording(opened, wish, files, resume=resume, force=force, quiet=quiet)
         metadata = _run(recording, quiet=quiet)
     if metadata is None:
         return 130
@@ -126,12 +128,12 @@ def _completed(wish: Asked, source: Source, out: Path | None, *, resume: bool, q
     """What is to be done, and where: a resumed run remembers what it was begun with."""
     import torch
 
-    from ebmdiag.chains import ChainFiles
-    from ebmdiag_trainers.sampling.asking import check_numbers, default_files
+    from ebmdiag_trainers.sampling.asking import check_numbers
+    from ebmdiag_trainers.sampling.places import files_of
     from ebmdiag_trainers.sampling.state import load_state
 
     check_numbers(wish)
-    files = ChainFiles.of(out) if out else default_files(source, wish.completed())
+    files = files_of(out, source, wish, resume=resume)
     if resume and files.state.exists():
         wish = wish.begun_with(load_state(files.state, torch.device("cpu")).facts)
     completed = wish.completed()
@@ -140,25 +142,24 @@ def _completed(wish: Asked, source: Source, out: Path | None, *, resume: bool, q
     return completed, files
 
 
-def _recording(
-    source: Source, wish: Asked, files: ChainFiles, device: str, *, resume: bool, force: bool, quiet: bool
-) -> Recording:
+def _recording(source: Source, wish: Asked, files: ChainFiles, *, resume: bool, force: bool, quiet: bool) -> Recording:
     import math
 
     from ebmdiag_trainers.environment import choose_device, choose_threads
     from ebmdiag_trainers.material import load_data, shape_of
-    from ebmdiag_trainers.sampling.asking import plan_of, why_no_short_run
+    from ebmdiag_trainers.sampling.asking import plan_of, why_no_short_run, why_other_data
     from ebmdiag_trainers.sampling.recording import Recording
 
     dataset = load_data(source.recipe.data, progress=not quiet) if wish.data is not False else None
     shape = shape_of(source.recipe.data) if dataset is None else dataset.shape
     choose_threads(math.prod(shape))
-    plan = plan_of(wish, source, dataset, shape, choose_device(device))
+    plan = plan_of(wish, source, dataset, shape, choose_device(wish.device or "auto"))
     reason = why_no_short_run(source, dataset)
     if reason and wish.short is not False and not quiet:
         _say(f"the training's short run is left out: {reason}.")
-    if source.fingerprint not in (None, getattr(dataset, "fingerprint", None)) and dataset is not None and not quiet:
-        _say("these are not the data that the net was trained on.")
+    doubt = why_other_data(source, dataset) if plan.compare else None
+    if doubt and not quiet:
+        _say(f"{doubt}.")
     return Recording.resumed(plan, files) if resume else Recording.new(plan, files, force=force)
 
 
@@ -189,7 +190,8 @@ def _tell(recording: Recording, source: Source) -> None:
     table = recording.files.table
     done = f"{table}: {plan.chains} chains, {plan.steps} steps of {plan.options.name}."
     found = table.parent.resolve() == source.home.chains.resolve()
-    _say(f"{done} Next: ebmdiag convergence {source.home.folder} --table {table.stem}" if found else done)
+    named = [str(source.home.folder), "--table", table.stem] if found else [str(table)]
+    _say(f"{done} Next: {shlex.join(['ebmdiag', 'convergence', *named])}")
 
 
 def _say(text: str) -> None:

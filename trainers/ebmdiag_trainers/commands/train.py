@@ -56,10 +56,11 @@ def train(
     if resume and force:
         raise UsageError("--resume goes on with a run and --force replaces it; give one of them.")
     given = [*settings, *_shorthands(steps, data_path, seed)]
-    resolved = load_recipe(recipe, given)
+    named = resolved = load_recipe(recipe, given)
     begun = _place(resolved, out).recipe
     if resume and begun.exists():  # what the run was begun with, so that it need not be typed again
         resolved = load_recipe(str(begun), given)
+        _refuse_unnamed_code(resolved, named, begun)
     if dry_run:
         _print(resolved)
         return 0
@@ -81,6 +82,25 @@ def train(
     if not quiet:
         click.echo(f"{trace}: {state.step} iterations. Next: ebmdiag report {trace}", err=True)
     return 0
+
+
+def _refuse_unnamed_code(found: Recipe, named: Recipe, where: Path) -> None:
+    """A run's folder may be a stranger's: code that its recipe names is run only if the user names it too.
+
+    Raises:
+        UsageError: it names other code.
+    """
+    from ebmdiag.errors import UsageError
+    from ebmdiag_trainers.recipe import own_code
+
+    known = own_code(named)
+    strange = [pair for pair in own_code(found) if pair not in known]
+    if strange:
+        key, name = strange[0]
+        raise UsageError(
+            f"--resume: {where} names code of your own, {key} = '{name}', which is run only if you name it again; "
+            f"if you trust it, add --set {key}={name}."
+        )
 
 
 def _shorthands(steps: int | None, data_path: Path | None, seed: int | None) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from ebmdiag.chains import ChainFiles
 from ebmdiag.errors import UsageError
 from ebmdiag_trainers.data import Dataset
 from ebmdiag_trainers.engines import choose_engine
@@ -55,6 +54,7 @@ class Asked:
     temperatures: tuple[float, ...] | None = None
     dtype: str | None = None
     seed: int | None = None
+    device: str | None = None
     short: bool | None = None
     data: bool | None = None
 
@@ -62,7 +62,7 @@ class Asked:
         """What was asked for, the rest as an earlier sitting was planned."""
         sampler: Mapping[str, Any] = facts.get("sampler", {})
         before: dict[str, Any] = {
-            **{name: facts.get(name) for name in ("thin", "warmup", *_DEFAULTS)},
+            **{name: facts.get(name) for name in ("thin", "warmup", "device", *_DEFAULTS)},
             **{name: sampler.get(name) for name in _OF_SAMPLER},
             "sampler": sampler.get("name"),
             "temperatures": tuple(sampler.get("temperatures", ())),
@@ -97,16 +97,6 @@ class Asked:
         return options
 
 
-def default_files(source: Source, asked: Asked) -> ChainFiles:
-    """``RUN/chains/step_XXXXXXXXXX-sampler-init[-tau…].parquet``."""
-    name = f"step_{source.step:010d}-{asked.sampler}-{asked.init}"
-    if asked.temperature != 1:
-        name += f"-tau{asked.temperature:g}"
-    if asked.temperatures:
-        name += "-tempered"
-    return ChainFiles.of(source.home.chains / f"{name}.parquet")
-
-
 def plan_of(
     asked: Asked, source: Source, dataset: Dataset | None, shape: tuple[int, ...], device: torch.device
 ) -> Plan:
@@ -132,6 +122,7 @@ def plan_of(
         init=asked.init,
         copies=asked.copies,
         compare=asked.data is not False,
+        apart=trained_on(source, dataset),
         bank=source.bank,
         seed=asked.seed,
         training_step=source.step,
@@ -183,6 +174,22 @@ def why_no_short_run(source: Source, dataset: Dataset | None) -> str | None:
     if start == "data" and dataset is None:
         return "it begins at data, and none are loaded"
     return None
+
+
+def trained_on(source: Source, dataset: Dataset | None) -> bool:
+    """Whether it is known that the net was trained on just these images, and so on none that they hold out."""
+    return bool(source.fingerprint) and source.fingerprint == getattr(dataset, "fingerprint", None)
+
+
+def why_other_data(source: Source, dataset: Dataset | None) -> str | None:
+    """What a person should know of data that may be others than those of the training; None if there is nothing."""
+    if dataset is None or trained_on(source, dataset):
+        return None
+    apart = getattr(dataset, "held_out", None) is not None
+    doubt = ", and the images held out may be among those" if apart else ""
+    if source.fingerprint is not None:
+        return f"these are not the data that the net was trained on{doubt}"
+    return f"the weights do not say which images the net was trained on{doubt}" if apart else None
 
 
 def _short_can_run(asked: Asked, source: Source, dataset: Dataset | None) -> bool:

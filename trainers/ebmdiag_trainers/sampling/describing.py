@@ -47,10 +47,10 @@ def last_facts(plan: Plan, cursor: Cursor) -> dict[str, Any]:
 
 
 def is_held_out(plan: Plan) -> bool:
-    """Whether the data compared with are none that the net was trained on."""
+    """Whether the data compared with are known to be none that the net was trained on."""
     if not plan.compare or plan.dataset is None:
         return False
-    return not isinstance(plan.dataset, ImageSet) or plan.dataset.held_out is not None
+    return not isinstance(plan.dataset, ImageSet) or (plan.apart and plan.dataset.held_out is not None)
 
 
 def _sampler_facts(plan: Plan, cursor: Cursor) -> dict[str, Any]:

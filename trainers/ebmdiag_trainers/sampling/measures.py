@@ -75,11 +75,11 @@ def image_measures(x: Tensor) -> dict[str, Values]:
     return {name: measure(images) for name, measure in measures.items()}
 
 
-def log_spaced(steps: int, count: int = 20) -> list[int]:
+def widening_draws(steps: int, count: int = 20) -> list[int]:
     """Draws from 0 to ``steps``, both included, ever wider apart: about ``count`` of them.
 
     Example:
-        >>> log_spaced(8, 4)
+        >>> widening_draws(8, 4)
         [0, 1, 2, 4, 8]
     """
     between = (round(math.exp(math.log(steps) * k / max(count - 1, 1))) for k in range(count))

@@ -14,7 +14,7 @@ from ebmdiag.chains import ChainFiles
 from ebmdiag.files import replacing
 from ebmdiag_trainers.pictures import PlanarDensity, image_grid, save_image_grid, save_landscape
 from ebmdiag_trainers.sampling.cursor import Cursor
-from ebmdiag_trainers.sampling.measures import is_picture, log_spaced
+from ebmdiag_trainers.sampling.measures import is_picture, widening_draws
 from ebmdiag_trainers.sampling.plan import Plan
 from ebmdiag_trainers.sampling.reading import late_points
 from ebmdiag_trainers.sampling.running import Recorded
@@ -30,7 +30,7 @@ class Pictures:
     def __init__(self, plan: Plan, files: ChainFiles) -> None:
         self._plan, self._files = plan, files
         draws = plan.steps // plan.thin
-        self._drawn = {draw * plan.thin for draw in log_spaced(draws, _GRIDS)} if is_picture(plan.shape) else set()
+        self._drawn = {draw * plan.thin for draw in widening_draws(draws, _GRIDS)} if is_picture(plan.shape) else set()
 
     def clear(self) -> None:
         """Delete what an earlier run left."""

@@ -57,6 +57,7 @@ class Plan:
         short: the training's short run, or None.
         dataset: the training's data, or None; its ``held_out`` images are what is compared with, if it has any.
         compare: whether data are looked at.
+        apart: whether it is known that the net was not trained on ``dataset.held_out``.
         data_noise: standard deviation of the recipe's noise on data.
         noise: kind and scale of the noise that init = noise means.
         bank: persistent chains, (n, *shape), or None.
@@ -86,6 +87,7 @@ class Plan:
     short: ShortRun | None = None
     dataset: Dataset | None = None
     compare: bool = True
+    apart: bool = True
     data_noise: float = 0.0
     noise: tuple[str, float] = ("uniform", 1.0)
     bank: Tensor | None = None
@@ -224,6 +226,7 @@ class Plan:
             "training_step": self.training_step,
             "dtype": str(self.dtype).removeprefix("torch."),
             "engine": self.engine_name,
+            "device": self.device.type,
         }
 
     def _short_facts(self) -> dict[str, Any] | None:

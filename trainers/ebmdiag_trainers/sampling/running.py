@@ -23,7 +23,7 @@ from ebmdiag_trainers.samplers import Point, Sampler, Target
 from ebmdiag_trainers.samplers.adaptation import DualAveraging, warm_up_step
 from ebmdiag_trainers.samplers.target import inner
 from ebmdiag_trainers.sampling.cursor import STAGES, Cursor, Mark, Stage, Tally
-from ebmdiag_trainers.sampling.measures import log_spaced, state_measures
+from ebmdiag_trainers.sampling.measures import state_measures, widening_draws
 from ebmdiag_trainers.sampling.plan import Plan
 from ebmdiag_trainers.sampling.starts import data_items, long_start, short_start
 from ebmdiag_trainers.untouched import put_back
@@ -209,7 +209,7 @@ def _stride(plan: Plan) -> int:
 
 def _next_draw(plan: Plan, cursor: Cursor) -> int:
     if cursor.stage == "short" and plan.short is not None:
-        return next(draw for draw in log_spaced(plan.short.steps) if draw > cursor.draw)
+        return next(draw for draw in widening_draws(plan.short.steps) if draw > cursor.draw)
     return (cursor.draw // plan.thin + 1) * plan.thin
 
 

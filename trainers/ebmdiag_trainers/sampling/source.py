@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,8 @@ def open_source(path: Path, *, recipe: str | None, settings: Sequence[str] = (),
         step: of a run: the iteration whose checkpoint is wanted; the newest if None.
 
     Raises:
-        UsageError: there is no such checkpoint, or recipe and step are given where they do not belong or missing.
+        UsageError: there is no such checkpoint, or recipe and step are given where they do not belong or missing, or
+            the checkpoint names code of its own that no setting names.
         CheckpointError: it cannot be read.
     """
     if path.suffix in _FILES:
@@ -124,11 +126,29 @@ def _own_home(path: Path) -> RunFolder:
     return RunFolder(Path(f"{path.stem}.parquet"))
 
 
+def _refuse_unnamed_code(recipe: Recipe, path: Path, settings: Sequence[str]) -> None:
+    """Import what a person names, and never what only a file names: checkpoints come from strangers too.
+
+    The rest of a checkpoint's recipe is plain values; its own statistics and probes are not looked at here.
+
+    Raises:
+        UsageError: the net is ``module:factory``, and no setting says so.
+    """
+    factory = recipe.net.factory
+    named = any(setting.partition("=")[0].strip() == "net.factory" for setting in settings)
+    if ":" in factory and not named:
+        raise UsageError(
+            f"{path} asks to import and run '{factory}' as its net, which is done only if you name it yourself; if you "
+            f"trust that code, add --set net.factory={shlex.quote(factory)}."
+        )
+
+
 def _of_checkpoint(path: Path, settings: Sequence[str], run: RunFolder) -> Source:
     checkpoint = load_checkpoint(path)
     tables = dict(checkpoint.recipe)
     fingerprint = tables.pop("data_fingerprint", None)
     recipe = with_settings(tables, path.stem, settings)
+    _refuse_unnamed_code(recipe, path, settings)
     bank = checkpoint.values["bank"]
     chains = bank.get("chains") if isinstance(bank, dict) else None
     return Source(

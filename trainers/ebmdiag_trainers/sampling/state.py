@@ -22,6 +22,7 @@ from ebmdiag_trainers.samplers.adaptation import DualAveraging
 from ebmdiag_trainers.sampling.cursor import STAGES, Cursor, Mark, Tally
 
 FORMAT = 1
+_LATER = ("device",)  # facts that places saved by an older ebmdiag do not hold
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def refuse_other_plan(saved: Saved, facts: Mapping[str, Any]) -> None:
     """
     now = json.loads(json.dumps(dict(facts)))
     for key, value in now.items():
-        before = saved.facts.get(key)
+        before = saved.facts.get(key, value if key in _LATER else None)
         if key == "steps" or before == value:
             continue
         if key == "weights":

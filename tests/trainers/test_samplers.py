@@ -379,6 +379,20 @@ def test_tempering_counts_the_evaluations_of_all_copies(name):
     assert (counts[0][1] > 0) == (name == "gibbs")
 
 
+def test_tempering_of_chains_at_scales_of_their_own():
+    """Each chain keeps its own law, τ times the covariance, beside its hotter copy."""
+    half = CHAINS // 2
+    scale = torch.cat([torch.full((half,), 1.0), torch.full((half,), 2.5)]).double()
+    x = begin(lambda n, g: gaussian_of(COVARIANCE, n, g))
+    x[half:] *= math.sqrt(2.5)
+    sampler, generator = Tempered.of(Mala(STEP), (1.0, 2.0)), torch.Generator().manual_seed(0)
+    target = Target(QuadraticEnergy(), scale)
+    state, _ = sampler.advance(target, sampler.init(target, x, generator), 60, generator)
+    end = sampler.visible(state).x
+    assert_law(end[:half], [0, 0], COVARIANCE)
+    assert_law(end[half:], [0, 0], 2.5 * COVARIANCE)
+
+
 def test_tempering_crosses_a_barrier_that_mala_does_not():
     """Two modes ten widths apart: all chains begin in the left one, and half belong right."""
     net = MixtureEnergy([[-1.0, 0.0], [1.0, 0.0]], 0.2).double()

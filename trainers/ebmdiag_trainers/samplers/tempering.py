@@ -120,7 +120,8 @@ class _Counted(Target):
     """The target at K temperatures, whose evaluations count in the original."""
 
     def __init__(self, target: Target, tau: Tensor, copies: int) -> None:
-        super().__init__(target.net, target.scale * tau)
+        scale = target.scale.repeat(copies) if isinstance(target.scale, Tensor) else target.scale
+        super().__init__(target.net, scale * tau)
         self._original, self._copies = target, copies
 
     def point(self, x: Tensor) -> Point:

@@ -20,7 +20,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: $(VENV)/installed ## train rings for a minute and write a report
 	@mkdir -p $(DEMO)
 	cd $(DEMO) && $(BIN)/ebmdiag train rings --force --steps 2000 --set trace.samples_every=500
-	cd $(DEMO) && $(BIN)/ebmdiag acf runs/sec4_1.parquet
+	cd $(DEMO) && $(BIN)/ebmdiag sample runs/sec4_1.parquet --steps 20000 --force
+	cd $(DEMO) && $(BIN)/ebmdiag diagnose runs/sec4_1.parquet
 	cd $(DEMO) && $(BIN)/ebmdiag report runs/sec4_1.parquet -o report.html --force
 	@echo "Open $(CURDIR)/$(DEMO)/report.html"
 
@@ -42,10 +43,11 @@ lint: $(VENV)/installed ## style, and the rule of imports
 types: $(VENV)/installed ## mypy, strict
 	$(BIN)/mypy
 
-bench: $(VENV)/installed ## time engines, statistics, image nets and analyses, five minutes
+bench: $(VENV)/installed ## time engines, statistics, image nets, samplers and analyses, fifteen minutes
 	cd benchmarks && $(BIN)/python engines.py
 	cd benchmarks && $(BIN)/python overhead.py
 	cd benchmarks && $(BIN)/python images.py
+	cd benchmarks && $(BIN)/python samplers.py
 	cd benchmarks && $(BIN)/python analyses.py
 
 clean: ## remove what was built here

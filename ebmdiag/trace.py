@@ -125,7 +125,10 @@ class Trace:
         high = len(steps) if last is None else int(np.searchsorted(steps, last, side="right"))
         if high <= low:
             span = f"{steps[0]} to {steps[-1]}" if len(steps) else "no rows"
-            raise UsageError(f"{self.path}: no row between steps {first} and {last}; the trace holds {span}.")
+            wanted = " and ".join(
+                [f"from step {first} on"] * (first is not None) + [f"up to step {last}"] * (last is not None)
+            )
+            raise UsageError(f"{self.path}: no row {wanted}; the trace holds {span}.")
         return replace(self, table=self.table.slice(low, high - low))
 
     def to_pandas(self) -> pd.DataFrame:

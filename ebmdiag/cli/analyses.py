@@ -22,7 +22,7 @@ from ebmdiag.cli.options import (
     trace_argument,
     until_option,
 )
-from ebmdiag.errors import EbmdiagError, UsageError
+from ebmdiag.errors import EbmdiagError, TraceError, UsageError
 from ebmdiag.files import refuse_existing, replacing
 from ebmdiag.report.style import FORMATS
 from ebmdiag.result import Finding, Result
@@ -80,7 +80,7 @@ def _run(
     if out is not None:
         _check_output(out, force=force)
     if analysis.subject == "run":
-        result = analysis.analyse(RunFolder.of(path), options)
+        result = analysis.analyse(_existing(RunFolder.of(path)), options)
     else:
         result = analysis.analyse(_rows(path, analysis.columns(options), first, last), options)
     findings = analysis.judge(result)
@@ -107,6 +107,17 @@ def _rows(path: Path, columns: list[str] | None, first: int | None, last: int | 
     if columns and not set(columns) <= set(trace.table.column_names):
         trace = read_trace(path)  # so that the complaint about a missing column can name those that are there
     return trace if first is None and last is None else trace.between(first, last)
+
+
+def _existing(run: RunFolder) -> RunFolder:
+    """The run, if anything of it is there.
+
+    Raises:
+        TraceError: nothing is.
+    """
+    if not (run.trace.exists() or run.folder.exists()):
+        raise TraceError(f"{run.trace}: no such run, and no folder {run.folder} beside it; name the trace of a run.")
+    return run
 
 
 def _all_reliable(result: Result) -> bool:

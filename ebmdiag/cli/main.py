@@ -99,6 +99,8 @@ def call(arguments: list[str] | None = None) -> int:
         outcome: Any = main.main(args=arguments, prog_name="ebmdiag", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
+    except SystemExit as stop:  # click's way to say that the reader of a pipe has left; 1 means a verdict here
+        return 0 if stop.code == 1 else int(stop.code or 0)
     except click.ClickException as error:
         error.show()
         return 2

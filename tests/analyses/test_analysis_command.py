@@ -1,12 +1,16 @@
 """The commands that are made of analyses, through the whole command line."""
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
 from series import GOLDEN, written_trace
 
+from ebmdiag import TraceWriter
 from ebmdiag.analysis import Analysis, Drawing
 from ebmdiag.cli.analyses import analysis_command
 from ebmdiag.cli.main import call
@@ -239,3 +243,22 @@ def test_an_option_that_every_command_has():
 def test_estimate_doubted():
     assert Estimate.doubted(1.0, "").reliable
     assert not Estimate.doubted(1.0, "why").reliable
+
+
+def test_a_run_that_is_not_there(workplace, capsys):
+    """Not the same as a run without chains or landscapes."""
+    assert call(["convergence", "nowhere.parquet"]) == 3
+    assert "nowhere.parquet: no such run" in capsys.readouterr().err
+    Path("runs/a").mkdir(parents=True)
+    assert call(["convergence", "runs/a"]) == 3
+    assert "no chains" in capsys.readouterr().err
+
+
+def test_a_pipe_whose_reader_has_left(workplace):
+    """Exit code 1 would be a verdict."""
+    with TraceWriter("a.parquet", epsilon=0.1) as trace:
+        for step in range(1, 400):
+            trace.append({"step": step, "d_s_t": step % 7, "r_t": step % 5})
+    command = f"{sys.executable} -m ebmdiag acf a.parquet --json; echo $? >code"
+    subprocess.run(["bash", "-c", f"({command}) | head -c 10"], check=True, capture_output=True)
+    assert Path("code").read_text().strip() == "0"

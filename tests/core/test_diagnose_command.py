@@ -124,7 +124,7 @@ def test_rows_can_be_chosen(run):
     assert "- Only steps 11 to 20: 10 of 40 rows are used." in out
     code, _, err = run("--from", "41")
     assert code == 2
-    assert "no row between steps 41" in err
+    assert "no row from step 41 on" in err
 
 
 def test_a_limit_reaches_the_rules(run):

@@ -186,7 +186,7 @@ def test_between_includes_both_ends(path):
     trace = read_trace(path)
     assert trace.between(3, 5).steps.tolist() == [3, 4, 5]
     assert len(trace.between()) == 40
-    with pytest.raises(UsageError, match="no row between steps 50 and None; the trace holds 1 to 40"):
+    with pytest.raises(UsageError, match="no row from step 50 on; the trace holds 1 to 40"):
         trace.between(50)
 
 

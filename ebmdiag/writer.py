@@ -34,6 +34,7 @@ from ebmdiag.trace import part_paths, read_piece, read_trace, rows_after
 _COMPACT_AT_PARTS = 200
 _REQUIRED = tuple(name for name, statistic in BY_COLUMN.items() if statistic.required)
 _ROW_GROUP = 50_000
+_AGAIN = "add --force or --resume (in Python: force=True or resume=True)"
 
 
 class TraceWriter:
@@ -96,10 +97,10 @@ class TraceWriter:
         self._recorded: dict[int, float] = {}
         self.last_step = 0
         if not resume:
-            refuse_existing(self.run.trace, force=force, hint="choose another path, or add --force or --resume")
+            refuse_existing(self.run.trace, force=force, hint=f"choose another path, or {_AGAIN}")
             if self.run.exists() and not force:
                 raise OutputExistsError(
-                    f"{self.run.parts} holds rows of an earlier run; add --force to replace it, or --resume."
+                    f"{self.run.parts} holds rows of an earlier run; {_AGAIN}."
                 )
             if force:
                 self.run.remove_extras()

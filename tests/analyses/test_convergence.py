@@ -43,7 +43,10 @@ def test_chains_of_one_law_are_the_model(tmp_path, rng):
     assert warned(result) == set()
     said = spoken(result)
     assert "agrees with short runs and data within 0.5 sd" in said["short-run-is-model"].statement
-    assert set(said) >= {"energy-drift", "energy-gap", "mixing", "starts-forgotten", "displacement", "copies"}
+    assert set(said) >= {"energy-drift", "energy-gap", "mixing", "displacement", "copies"}
+    assert set(said) >= {"starts-forgotten", "starts-forgotten-states"}
+    assert "as far as energy, projections and end states see" in said["short-run-is-model"].statement
+    assert "no trace of the start" in said["starts-forgotten-states"].statement
     assert "no trace of the start" in said["starts-forgotten"].statement
 
 
@@ -136,7 +139,7 @@ def test_equal_means_do_not_hide_wider_data(tmp_path, rng):
 
 def test_equal_projections_do_not_hide_other_states(tmp_path, rng):
     """A shift of the data in coordinates that no measure looks at: nothing but whole states shows it."""
-    courses = settled(rng, CHAINS, dimension=8)
+    courses = settled(rng, CHAINS, dimension=8, copies=2)
     plain = with_measure(courses, "energy", {"data": courses["data"].values()["energy"]})
     shift = np.array([0, 0, 0, 0, 1.0, 1.0, 1.0, 1.0])
     for place, size, code in (("not", 0.0, "short-run-is-model"), ("shifted", 1.0, "short-run-undetermined")):
@@ -182,6 +185,35 @@ def test_modes_that_the_start_decides(tmp_path, rng):
     assert "have not forgotten it" in said["starts-forgotten"].statement
     assert {"starts-forgotten", "mixing"} <= warned(result)
     assert "have not mixed" in said["short-run-undetermined"].statement
+
+
+def hidden_modes(rng, copies, init="data"):
+    """Two modes 6 sd apart along a coordinate that no measure looks at, of equal energy, that no long chain leaves."""
+    courses = settled(rng, CHAINS, 60, dimension=400, copies=copies)
+    energies = {kind: course.values()["energy"] for kind, course in courses.items()}
+    for kind, course in courses.items():
+        numbers = course.numbers()
+        side = rng.choice([-3.0, 3.0], numbers.max() + 1)[numbers]
+        course.states[:, :, -1] += side[:, None]
+        courses[kind] = dataclasses.replace(course, more={"energy": energies[kind]})
+    courses["long"] = dataclasses.replace(courses["long"], init=init)
+    return courses
+
+
+@pytest.mark.parametrize("init", ["data", "bank"])
+def test_modes_that_no_measure_sees_and_no_chain_leaves(tmp_path, rng, init):
+    """Only whole ends show it, and only with copies; without, it is not known."""
+    result = looked_at(tmp_path / "two", hidden_modes(rng, 2, init))
+    said = spoken(result)
+    assert result.estimates["rhat"].value < 1.1
+    assert "no trace" in said["starts-forgotten"].statement
+    assert warned(result) == {"starts-forgotten-states"}
+    assert result.estimates["states:forgotten"].value == pytest.approx(1 - 36 / (8 * 400), abs=0.008)
+    assert result.estimates["states:forgotten_axis"].value < 0.5
+    assert "tell which chains began together" in said["short-run-undetermined"].statement
+    alone = looked_at(tmp_path / "one", hidden_modes(rng, 1, init))
+    assert warned(alone) == set()
+    assert "--copies 2" in spoken(alone)["short-run-undetermined"].statement
 
 
 def test_short_runs_that_differ_from_long_ones(tmp_path, rng):
@@ -315,13 +347,14 @@ SEEDS = 40
 def test_false_alarms_and_coverage_over_many_runs(tmp_path):
     """Chains of one law: intervals hold the truth at their level, and almost nothing is warned of."""
     covered = dict.fromkeys(("drift", "energy:long-data", "energy:short-data"), 0)
-    alarms = nested = small = verdicts = shown = 0
+    alarms = nested = states = small = verdicts = shown = 0
     for seed in range(SEEDS):
         courses = settled(np.random.default_rng([7, seed]), 128, 200, copies=2)
         result = looked_at(tmp_path / str(seed), courses, Options(permutations=600))
         for name in covered:
             covered[name] += result.estimates[name].low <= 0 <= result.estimates[name].high
         nested += result.estimates["nested:p"].value < 0.05
+        states += result.estimates["states:forgotten_p"].value < 0.05
         small += (result.tables["two_sample"].columns["adjusted_p"] < 0.05).any()
         alarms += bool(warned(result))
         verdicts += "short-run-is-not-model" in spoken(result)
@@ -330,6 +363,7 @@ def test_false_alarms_and_coverage_over_many_runs(tmp_path):
     assert all(count >= low for count in covered.values()), covered
     highest = binom.ppf(0.9995, SEEDS, 0.05)
     assert nested <= highest
+    assert states <= highest
     assert small <= highest
     assert alarms <= binom.ppf(0.9995, SEEDS, 0.02)
     assert verdicts <= 1

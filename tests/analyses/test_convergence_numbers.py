@@ -14,6 +14,7 @@ from ebmdiag.numerics.nested import nested_variances
 from ebmdiag.numerics.ranks import ranked
 from ebmdiag_analyses.convergence.agreement import agreement
 from ebmdiag_analyses.convergence.energy import drift, energy, log_places
+from ebmdiag_analyses.convergence.forgotten import shared_starts
 from ebmdiag_analyses.convergence.held import held_against
 from ebmdiag_analyses.convergence.judge import judge
 from ebmdiag_analyses.convergence.limits import Limits
@@ -193,14 +194,32 @@ def test_one_of_each_start_and_false_discoveries():
     assert adjust(p) == pytest.approx([0.03, np.nan, 0.03, 0.9], nan_ok=True)
 
 
+def test_chains_whose_ends_are_compared():
+    """All chains of the starts that have several, up to 10 of a start and 500 in all."""
+    assert shared_starts(np.array([4, 2, 2, 9, 4, 1])).tolist() == [1, 2, 0, 4]
+    assert shared_starts(np.array([0, 0, 1])).tolist() == []
+    assert shared_starts(np.arange(6)).tolist() == []
+    many = np.arange(4000) // 20
+    kept = shared_starts(many)
+    assert len(kept) == 500
+    assert np.unique(many[kept], return_counts=True)[1].tolist() == [10] * 50
+    assert np.unique(many[kept])[[0, -1]].tolist() == [0, 199]
+
+
 def test_limits_are_used(tmp_path, rng):
     """Negative control: with a margin of nothing, chains of one law are never shown to agree."""
     from ebmdiag.runfolder import RunFolder
     from ebmdiag_analyses.convergence import Options, analyse
 
-    written(tmp_path / "x.parquet", "long", settled(rng, 256))
+    written(tmp_path / "x.parquet", "long", settled(rng, 256, copies=2))
     result = analyse(RunFolder.of(tmp_path / "x.parquet"), Options(permutations=600))
     assert judge(result)[0].code == "short-run-is-model"
     strict = judge(result, Limits(margin=1e-6))
     assert strict[0].code in ("short-run-undetermined", "short-run-is-not-model")
     assert not any(item.agrees for item in held_against(result, Limits(margin=1e-6)))
+    sure = judge(result, Limits(forgotten=2.0))[0]
+    assert (sure.code, "more starts would decide" in sure.statement) == ("short-run-undetermined", True)
+    assert (
+        "have not forgotten it"
+        in {f.code: f for f in judge(result, Limits(p=1.1))}["starts-forgotten-states"].statement
+    )

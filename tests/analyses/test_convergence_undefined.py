@@ -122,7 +122,7 @@ def test_no_rows(look):
 
 def test_no_samples(look, small):
     result = look(small, samples=False)
-    for name in ("two_sample:long-data", "copies:long", "displacement:ratio"):
+    for name in ("two_sample:long-data", "copies:long", "displacement:ratio", "states:forgotten"):
         assert "there is no long.npz" in undefined(result, name)
     assert result.estimates["drift"].value is not None
     assert "two-sample" in {finding.code for finding in judge(result)}
@@ -204,7 +204,35 @@ def test_few_starts(look, rng):
 
 
 def test_one_copy(look, rng):
-    assert "no two starts" in undefined(look(settled(rng, 8, 60)), "nested")
+    result = look(settled(rng, 8, 60))
+    assert "no two starts" in undefined(result, "nested")
+    assert "no two starts" in undefined(result, "states:forgotten")
+    assert "starts-forgotten-states" not in {finding.code for finding in judge(result)}
+    assert "one copy of each start: whether starts are forgotten is unknown; --copies 2" in overall(result).statement
+
+
+def test_some_starts_with_one_copy(look, rng):
+    """Nested R-hat needs as many chains of each start; whole states compare those that have several."""
+    courses = settled(rng, 24, 60, copies=2)
+    starts = courses["long"].starts.copy()
+    starts[0] = 99
+    courses["long"] = dataclasses.replace(courses["long"], starts=starts)
+    result = look(courses)
+    assert undefined(result, "nested")
+    assert result.estimates["states:forgotten"].value == pytest.approx(1, abs=0.5)
+
+
+def test_equal_ends(look, small):
+    """All long chains end in one point."""
+    small["long"].states[:, -1] = 1.0
+    assert "all end states are equal" in undefined(look(small), "states:forgotten")
+
+
+def test_ends_that_are_not_finite(look, small):
+    energy = small["long"].values()["energy"]
+    small["long"].states[3, -1] = np.inf
+    result = look(with_measure(small, "energy", {"long": energy}))
+    assert "not finite" in undefined(result, "states:forgotten")
 
 
 def test_few_draws(look, small):

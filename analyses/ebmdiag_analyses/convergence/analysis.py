@@ -12,6 +12,7 @@ from ebmdiag_analyses.convergence.agreement import agreement
 from ebmdiag_analyses.convergence.copies import copies
 from ebmdiag_analyses.convergence.energy import energy
 from ebmdiag_analyses.convergence.figures import draw
+from ebmdiag_analyses.convergence.forgotten import forgotten
 from ebmdiag_analyses.convergence.images import images
 from ebmdiag_analyses.convergence.judge import judge
 from ebmdiag_analyses.convergence.limits import LIMITS
@@ -47,7 +48,7 @@ class Options:
     permutations: int = field(
         default=999,
         metadata={
-            "help": f"Permutations of the two-sample tests; at least {_FEWEST_PERMUTATIONS}, or none can reject."
+            "help": f"Permutations of the tests of whole states; at least {_FEWEST_PERMUTATIONS}, or none can reject."
         },
     )
     seed: int = field(default=0, metadata={"help": "Of the permutations: the same seed, the same p-values."})
@@ -97,6 +98,7 @@ def _one(chains: Chains, options: Options) -> tuple[dict[str, Estimate], dict[st
         **displacement(chains, samples, reason, level),
         **seen,
         **tested,
+        **forgotten(chains, samples, reason, options.permutations, options.seed),
         **near,
     }
     tables = {**energies.tables, **mixing_tables, **image_tables, **test_tables, **copy_tables}

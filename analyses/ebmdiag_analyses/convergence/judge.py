@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ebmdiag.result import Estimate, Finding, Result, Severity
 from ebmdiag.terminal import number
 from ebmdiag_analyses.convergence.limits import AXIS, LIMITS, MARGOSSIAN, PROPOSAL, VEHTARI, Limits
+from ebmdiag_analyses.convergence.memory import remembered, states_forgotten
 from ebmdiag_analyses.convergence.overall import overall
 from ebmdiag_analyses.convergence.states import copies, images, over_training, states
 
@@ -22,6 +23,7 @@ def judge(result: Result, limits: Limits = LIMITS) -> list[Finding]:
         _depth,
         _mixing,
         _nested,
+        states_forgotten,
         _meeting,
         _acceptance,
         _displacement,
@@ -191,7 +193,7 @@ def _excess(result: Result, name: str, who: str, limits: Limits) -> tuple[Severi
         float(result.estimates[f"{name}{key}"].value or 0.0) for key in ("", ":expected", ":allowed", ":p")
     )
     said = f"nested R-hat over {who} is {value:.3f} where {expected:.3f} (up to {allowed:.3f}) is expected, p = {p:.2g}"
-    if p < limits.p and value > limits.excess * expected:
+    if remembered(result, name, limits):
         return "warning", f"{said}: they have not forgotten it.", value, limits.excess * expected
     return "info", f"{said}: no trace of the start.", value, limits.excess * expected
 

@@ -28,6 +28,8 @@ class Limits:
     accepted_low: float = 0.1  # adjusted samplers: below it chains hardly move
     accepted_unadjusted: float = 0.5  # what Metropolis would accept: below it the step's bias is no small matter
     near_start: float = 0.9  # displacement over the distance of independent items
+    forgotten: float = 0.9  # distance of chains of one start over that of others: as near_start
+    forgotten_axis: float = 0.5  # of squares along one axis: half of its variance is the start's
     near_depth: float = 2.0  # the scan crosses 0 near L: between L/2 and 2 L
 
     @property

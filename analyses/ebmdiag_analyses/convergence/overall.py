@@ -17,6 +17,7 @@ from ebmdiag_analyses.convergence.held import Held, held_against
 from ebmdiag_analyses.convergence.images import IMAGE_MEASURES
 from ebmdiag_analyses.convergence.limits import AXIS, PROPOSAL, Limits
 from ebmdiag_analyses.convergence.means import ONE_START
+from ebmdiag_analyses.convergence.memory import remembered, states_remembered, unforgotten
 from ebmdiag_analyses.convergence.samples import COMPARISONS
 
 
@@ -49,8 +50,9 @@ def overall(result: Result, limits: Limits) -> Finding:
     return Finding(
         "short-run-is-model",
         "info",
-        f"short runs sample the model{seen}: the long run has mixed, does not drift, and agrees with short runs and "
-        f"data within {limits.margin:g} sd in {_compared(held)}; whole states differ by a share of "
+        f"short runs sample the model{seen}, as far as energy, projections and end states see: the long run has mixed, "
+        "does not drift, and agrees with short runs and data "
+        f"within {limits.margin:g} sd in {_compared(held)}; whole states differ by a share of "
         f"{max(_shares(result).values()):.2g} at most ({limits.share:.2g} would matter).",
         largest,
         limits.margin,
@@ -98,11 +100,7 @@ def _decides_short(result: Result, limits: Limits) -> bool:
 
 def _mixed(result: Result, limits: Limits) -> bool:
     rhat = result.estimates["rhat"].value
-    nested = result.estimates["nested"].value, result.estimates.get("nested:p")
-    remembers = False
-    if nested[0] is not None and nested[1] is not None:
-        expected, p = float(result.estimates["nested:expected"].value or 1.0), float(nested[1].value or 0.0)
-        remembers = p < limits.p and nested[0] > limits.excess * expected
+    remembers = remembered(result, "nested", limits) or states_remembered(result, limits)
     return rhat is not None and rhat <= limits.apart and not remembers
 
 
@@ -114,7 +112,12 @@ def _missing(result: Result, held: list[Held], limits: Limits) -> list[str]:
         return [f"there are no chains of the phase {' and '.join(absent)}"]
     if result.settings["temperature"] != 1:
         return [f"the long chains ran at temperature {result.settings['temperature']:g}, not 1"]
-    return [*_unmixed(result, limits), *_unshown(held, limits), *_unlike(result, limits)]
+    return [
+        *_unmixed(result, limits),
+        *unforgotten(result, limits),
+        *_unshown(held, limits),
+        *_unlike(result, limits),
+    ]
 
 
 def _unmixed(result: Result, limits: Limits) -> list[str]:
@@ -123,6 +126,8 @@ def _unmixed(result: Result, limits: Limits) -> list[str]:
     rhat, needed = result.estimates["rhat"], result.estimates["steps_needed"].value
     if rhat.value is None:
         return [f"mixing is unknown ({rhat.reason})"]
+    if rhat.value <= limits.apart and not remembered(result, "nested", limits):
+        return []  # what whole states remember is said by itself
     steps = result.settings["steps"]
     more = f"at least {needed - steps:,.0f} more steps" if needed is not None and needed > steps else "more steps"
     return [f"the long chains have not mixed (R-hat {rhat.value:.3g}): {more} are needed"]

@@ -85,19 +85,30 @@ def independent(chains: Chains, samples: Samples, kind: str) -> Floats | None:
     Raises:
         DataError: the numbers of states and chains differ.
     """
+    flat, phase = states_of(chains, samples, kind), chains.phases.get(kind)
+    if flat is None:
+        return None
+    if kind != "data" and phase is not None:
+        flat = flat[np.sort(np.unique(phase.starts, return_index=True)[1])]
+    return flat[thinned(len(flat), MOST)]
+
+
+def states_of(chains: Chains, samples: Samples, kind: str) -> Floats | None:
+    """States of all chains, flattened, shape (n, N); None where there are none.
+
+    Raises:
+        DataError: the numbers of states and chains differ.
+    """
     states: States | None = getattr(samples, kind)
     phase = chains.phases.get(kind)
     if states is None:
         return None
-    flat: Floats = states.reshape(len(states), -1).astype(np.float64)
-    if kind != "data" and phase is not None:
-        if len(phase.starts) != len(flat):
-            raise DataError(
-                f"{chains.files.samples}: {len(flat)} states of '{kind}', but the table has {len(phase.starts)} "
-                "chains; they do not belong together."
-            )
-        flat = flat[np.sort(np.unique(phase.starts, return_index=True)[1])]
-    return flat[thinned(len(flat), MOST)]
+    if kind != "data" and phase is not None and len(phase.starts) != len(states):
+        raise DataError(
+            f"{chains.files.samples}: {len(states)} states of '{kind}', but the table has {len(phase.starts)} "
+            "chains; they do not belong together."
+        )
+    return states.reshape(len(states), -1).astype(np.float64)
 
 
 def thinned(count: int, most: int) -> NDArray[np.int64]:

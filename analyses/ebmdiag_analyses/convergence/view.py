@@ -87,6 +87,9 @@ def _moves(result: Result) -> list[str]:
         "swaps": "swaps",
         "displacement": "distance from start",
         "displacement:ratio": "of independent items'",
+        "states:forgotten": "of one start, over others",
+        "states:forgotten_axis": "squared, on the worst axis",
+        "states:forgotten_p": "p of both",
     }
     rows = [[said, *_estimate(result, name)] for name, said in words.items() if name in result.estimates]
     return columns(["moves", "", "low", "high"], rows) if rows else []

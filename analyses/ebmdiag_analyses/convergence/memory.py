@@ -1,0 +1,70 @@
+"""Whether chains still know where they began: what the judgements on mixing and the overall one share."""
+
+from __future__ import annotations
+
+from ebmdiag.result import Finding, Result
+from ebmdiag.terminal import number
+from ebmdiag_analyses.convergence.limits import PROPOSAL, Limits
+
+STUCK_LOOKS_RIGHT = ("data", "bank")
+"""Kinds of start from which chains that never leave their mode agree with data or short runs by construction."""
+
+
+def remembered(result: Result, name: str, limits: Limits) -> bool:
+    """Whether a nested R-hat (``nested`` or ``meet``) is beyond chance, and large enough to matter."""
+    found, p = result.estimates.get(name), result.estimates.get(f"{name}:p")
+    if found is None or found.value is None or p is None:
+        return False
+    expected = float(result.estimates[f"{name}:expected"].value or 1.0)
+    return float(p.value or 0.0) < limits.p and found.value > limits.excess * expected
+
+
+def states_remembered(result: Result, limits: Limits) -> bool:
+    """Whether whole states at the end tell which chains began together."""
+    p = _value(result, "_p")
+    return p is not None and p < limits.p
+
+
+def states_forgotten(result: Result, limits: Limits) -> Finding | None:
+    """Distances of the ends of chains of one start beside those of different starts; silent with one copy of each."""
+    p = _value(result, "_p")
+    if p is None:
+        return None
+    said = (
+        f"whole ends of chains of one start are {number(_value(result, ''), 4)} times as far apart as those of "
+        f"different starts, and {number(_value(result, '_axis'), 3)} times in squares along the axis where that is "
+        f"least, p = {p:.2g}"
+    )
+    code = "starts-forgotten-states"
+    if not states_remembered(result, limits):
+        return Finding(code, "info", f"{said}: no trace of the start.", p, limits.p, source=_SOURCE)
+    advice = "Chains stay in the mode where they began: run longer, or with a sampler that crosses barriers."
+    return Finding(code, "warning", f"{said}: they have not forgotten it.", p, limits.p, advice, _SOURCE)
+
+
+_SOURCE = f"permutation test (docs/convergence.md); {PROPOSAL}"
+
+
+def unforgotten(result: Result, limits: Limits) -> list[str]:
+    """What keeps forgotten starts from being shown; empty where they are, or where nothing follows from them."""
+    ratio, axis, found = _value(result, ""), _value(result, "_axis"), result.estimates.get("states:forgotten")
+    if ratio is None:
+        if result.settings["init"] not in STUCK_LOOKS_RIGHT:
+            return []
+        if result.settings["starts"] == result.settings["chains"]:
+            return ["one copy of each start: whether starts are forgotten is unknown; --copies 2"]
+        reason = "whole states were not looked at" if found is None else found.reason
+        return [f"whether starts are forgotten is unknown ({reason})"]
+    if states_remembered(result, limits):
+        return ["whole states at the end of the long run tell which chains began together: more steps are needed"]
+    if ratio >= limits.forgotten and (axis is None or axis >= limits.forgotten_axis):
+        return []
+    return [
+        f"chains of one start end {ratio:.3g} times as far apart as others ({number(axis, 3)} in squares along one "
+        f"axis), where {limits.forgotten:g} ({limits.forgotten_axis:g}) is the least: more starts would decide"
+    ]
+
+
+def _value(result: Result, key: str) -> float | None:
+    found = result.estimates.get(f"states:forgotten{key}")
+    return None if found is None else found.value

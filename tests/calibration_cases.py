@@ -147,6 +147,13 @@ def _growing_r(rng: np.random.Generator) -> Columns:
     return {"d_s_t": rng.standard_normal(ROWS), "r_t": grown + 1e-6}
 
 
+def _step_of_r(rng: np.random.Generator) -> Columns:
+    """r settled within 1%, another level in its last 7 to 10%: a change of recipe, no growth."""
+    r = 0.1 * (1 + 0.01 * rng.standard_normal(MANY_ROWS))
+    r[-int(MANY_ROWS * rng.uniform(0.07, 0.1)) :] *= rng.choice([0.8, 1.2])
+    return {"d_s_t": rng.standard_normal(MANY_ROWS), "r_t": r}
+
+
 def _loop(name: str, loop: Loop) -> Family:
     poles = f"poles of modulus {loop.modulus:.2f}" + (f", period {loop.period:.1f}" if loop.angle else "")
     rows = MANY_ROWS if label_of(loop) == "stable" else ROWS
@@ -176,6 +183,7 @@ PLANTED: tuple[Family, ...] = (
     Family("change of spread", "undetermined", "sd of d changes by 3 to 6", _switch),
     Family("burst that ended", "undetermined", "40 rows of 15 to 40 times the size hide the rest", _burst),
     Family("too short", "undetermined", "20 to 249 rows: fewer than 16/g² for g = 0.2", _short),
+    Family("late step of r", "stable", "d white, r moves by a fifth at the end and rests there", _step_of_r),
 )
 
 

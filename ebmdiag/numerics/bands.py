@@ -14,6 +14,10 @@ smallest
     M >= 5 (1 + 2 sum_{0<j<=M} |rho_x(j) rho_y(j)|),
 Sokal's window (1997, "Monte Carlo methods in statistical mechanics") on the absolute products, so that
 alternating signs cannot close it at once. Measured sizes: docs/correlation.md.
+
+The window closes early on a memory that begins after a gap (x[t] = φ x[t-12] + e: a bank of chains that is walked
+through, an epoch). So what lies beyond it, up to n / 10, is held against Bartlett's error: chance alone passes
+√(2 log n) + 1 of them, at least 4.5, in fewer than 1 series in 100.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from ebmdiag.numerics.scaling import Series, checked
 
 _SOKAL = 5.0
 _FIRST_LAGS, _GROWTH = 4096, 8
+_FEWEST_ERRORS, _LATEST = 4.5, 10  # of a memory after a gap, and the share of the rows that it is sought in
 _SMALLEST_SUM = 0.05  # the true sum is a spectral overlap, hence positive; an estimate below this is noise
 
 
@@ -48,6 +53,27 @@ def windowed_sum(products: Series) -> WindowedSum:
     window = int(lags[wide[0]]) if len(wide) else len(products) - 1
     total = 1 + 2 * float(products[1 : window + 1].sum())
     return WindowedSum(max(total, _SMALLEST_SUM), window, bool(len(wide)))
+
+
+def later_memory(rho: Series, window: int, rows: int) -> int | None:
+    """The lag of the largest correlation beyond a window, up to rows / 10, if chance does not explain it; else None.
+
+    Args:
+        rho: centred autocorrelation at lags 0 … K, shape (K + 1,), of ``rows`` values.
+        window: the lag up to which the memory was summed.
+    """
+    later = np.abs(rho[window + 1 : min(len(rho) - 1, rows // _LATEST) + 1])
+    if not len(later):
+        return None
+    memory = 1 + 2 * float((rho[1 : window + 1] ** 2).sum())
+    errors = max(_FEWEST_ERRORS, float(np.sqrt(2 * np.log(rows))) + 1)
+    place = int(np.argmax(later))
+    return window + 1 + place if later[place] > errors * np.sqrt(memory / rows) else None
+
+
+def remembers_again(lag: int | None, what: str = "the series remembers") -> str:
+    """The doubt that a memory after a gap casts on all that was summed under the window; empty if there is none."""
+    return "" if lag is None else f"{what} again at lag {lag}, later than its memory was summed: errors are too small"
 
 
 def all_lags(x: ArrayLike) -> Series:

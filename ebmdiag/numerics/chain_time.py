@@ -34,6 +34,7 @@ What comes back:
     some chains constant                          number          how many never move
     D < 50 tau                                    number          how many draws are needed
     no window within D/2 lags                     sum to D/2      the chains remember for longer
+    rho_k beyond W, up to D/10, not by chance     sum to W        the chains remember again, and at which lag
     sum not above 0 (strongly alternating)        number          too close to 0
     else                                          number          empty
 """
@@ -46,7 +47,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ebmdiag.numerics.bands import windowed_sum
+from ebmdiag.numerics.bands import later_memory, remembers_again, windowed_sum
 from ebmdiag.numerics.correlation import fast_length
 from ebmdiag.numerics.scaling import MIN_ROWS, Series, deviations, undefined
 
@@ -85,7 +86,9 @@ def chain_time(draws: ArrayLike) -> ChainTime:
     squares = 1 + 2 * float((rho[1 : window + 1] ** 2).sum())
     error = math.sqrt(2 * ((2 * window + 1) * time**2 + squares) / values.size)
     needed = math.ceil(TIMES_NEEDED * max(time, 0.0))
-    return ChainTime(time, error, window, needed, _doubt(values, time, needed, closed=closed))
+    reason = _doubt(values, time, needed, closed=closed)
+    later = later_memory(_without_plateau(rho[: values.shape[1] // 10 + 1], window), window, values.size)
+    return ChainTime(time, error, window, needed, reason or remembers_again(later, "the chains remember"))
 
 
 def chains_of(draws: ArrayLike) -> Draws:
@@ -132,6 +135,12 @@ def sokal_window(rho: Series) -> tuple[int, bool]:
     if not len(wide) or not squares.closed:
         return len(rho) - 1, False
     return max(int(lags[wide[0]]), squares.window), True
+
+
+def _without_plateau(rho: Series, window: int) -> Series:
+    """rho less its median beyond the window: what chains that disagree keep at all lags is no memory after a gap."""
+    level = float(np.median(rho[window + 1 :])) if len(rho) > window + 1 else 0.0
+    return np.concatenate((rho[: window + 1], rho[window + 1 :] - level))
 
 
 def still_chains(values: Draws) -> str:

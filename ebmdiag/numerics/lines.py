@@ -17,6 +17,9 @@ on the scale of M / n; M = n / 40, from 10 to 25. Measured sizes: docs/spectrum.
 The two lowest frequencies are left out: fewer than three cycles cannot be told from drift. At 1/2 (alternation of
 sign) I is χ²_1 and not exponential; it, too, goes by its probability.
 
+A series that waves or its own past foretell up to rounding leaves no noise to test against: p is 0 for its strongest
+wave, and 1 where that has fewer than three cycles.
+
 Frequency and amplitude A are those of the best wave near it (least squares). Their errors are the bounds of Rife and
 Boorstyn (1974, IEEE Trans. Inf. Theory 20:591) with S, the level of the noise around: sd f = √(24 S / (A² n³)) / 2π,
 sd A = √(2 S / n).
@@ -40,6 +43,7 @@ _NEIGHBOURS = 25
 _GUARD = 2
 _EXACT = 80
 _ZOOM = 129
+_ROUNDING = 1e-20  # of the variance: what is left of a wave that is subtracted from itself
 
 
 @dataclass(frozen=True)
@@ -113,16 +117,35 @@ def find_line(x: ArrayLike) -> Line:
         raise ValueError(undefined(values) or f"{len(values)} rows are too few for a line: {FEWEST_ROWS} are needed")
     centred, _ = deviations(values)
     centred = centred / np.sqrt(np.mean(centred**2))
-    candidate = _outstanding(_ordinates(centred)) / len(centred)
-    coefficients = burg(_without(centred, candidate))
+    ordinates = _ordinates(centred)
+    candidate = _outstanding(ordinates) / len(centred)
+    left = _without(centred, candidate)
+    if _nothing(left) or not ordinates.any():
+        return _noiseless(centred)
+    coefficients = burg(left)
     noise = whitened(centred, coefficients)
     noise = noise[len(noise) % 2 :]
+    if _nothing(noise):
+        return _noiseless(centred)
     place, p_value = _fisher(_levelled(_ordinates(noise)))
-    _, white_p = _fisher(_ordinates(centred))
+    _, white_p = _fisher(ordinates)
     frequency = place / len(noise)
     rest = _without(noise, frequency)
     level = float(rest @ rest) / len(rest) / max(gain_at(coefficients, frequency), 1e-12)
     return _measured(centred, frequency, level, p_value, white_p, len(coefficients))
+
+
+def _nothing(left: Series) -> bool:
+    """Whether only rounding is left of a series of variance 1."""
+    return float(left @ left) <= _ROUNDING * len(left)
+
+
+def _noiseless(x: Series) -> Line:
+    """The strongest wave of a series without noise; p = 1 if that is drift."""
+    place = int(np.argmax(np.abs(np.fft.rfft(x))))
+    drift = place < FIRST_FREQUENCY
+    p_value = float(drift)
+    return _measured(x, max(place, FIRST_FREQUENCY) / len(x), 0.0, p_value, p_value, 0)
 
 
 def _ordinates(x: Series) -> Series:
@@ -132,7 +155,10 @@ def _ordinates(x: Series) -> Series:
     power = np.abs(np.fft.rfft(x)) ** 2 / len(x)
     power[:FIRST_FREQUENCY] = 0.0
     level = float(power[FIRST_FREQUENCY:-1].mean())
-    power = power / level if level > 0 else power
+    rounding = _ROUNDING * float(x @ x)
+    if level <= rounding:  # all power lies below the first frequency, or at 1/2
+        power, level = np.where(power <= rounding, 0.0, power), 1.0
+    power = power / level
     power[-1] = -math.log(max(float(chdtrc(1, power[-1])), 1e-300))
     return np.asarray(power, dtype=np.float64)
 
@@ -152,6 +178,8 @@ def _levelled(power: Series) -> Series:
 
 def _fisher(power: Series) -> tuple[int, float]:
     place = int(np.argmax(power))
+    if not power.any():
+        return FIRST_FREQUENCY, 1.0
     return place, fisher_p(float(power[place] / power.sum()), len(power) - FIRST_FREQUENCY)
 
 

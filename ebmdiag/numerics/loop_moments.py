@@ -38,6 +38,7 @@ SUM_LAGS = 20
 ROWS_PER_LAG = 10
 FEWEST_BLOCKS = 10
 _CHUNK = 50
+_SMALLEST = 1e-12  # of the variance of the record
 
 
 def _from_difference(rho: Series) -> Series:
@@ -223,15 +224,20 @@ def _resampled_means(
 
 
 def _statistics(m: dict[str, Series]) -> dict[str, Series]:
-    d = m["dd"] - m["d"] ** 2
+    d = _spread(m, "d")
     lags_mean = m["d"] ** 2
     found = {"difference": (m["dd1"] - lags_mean) / d, "sum": m["dsum"] / d}
     if "r" in m:
-        r, dr = m["rr"] - m["r"] ** 2, m["d"] * m["r"]
-        step = np.sqrt(d * (m["stepstep"] - m["step"] ** 2))
+        r, dr = _spread(m, "r"), m["d"] * m["r"]
+        step = np.sqrt(d * _spread(m, "step"))
         found |= {"state": (m["rr1"] - m["r"] ** 2) / r, "meeting": (m["dr"] - dr) / np.sqrt(d * r)}
         found |= {"lead": (m["before"] - dr) / np.sqrt(d * r), "increment": (m["dstep"] - m["d"] * m["step"]) / step}
         found["relation"] = found["difference"] + found["meeting"] ** 2
     if "z" in m:
         found["variance"] = m["zz"] - m["z"] ** 2
     return found
+
+
+def _spread(m: dict[str, Series], name: str) -> Series:
+    """Variance in each resample, above 0: blocks of a wave or of steps may hold one value only."""
+    return np.maximum(m[2 * name] - m[name] ** 2, _SMALLEST)

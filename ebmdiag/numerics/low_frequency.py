@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ebmdiag.numerics.bands import all_lags, automatic_bandwidth, windowed_sum
+from ebmdiag.numerics.bands import all_lags, automatic_bandwidth, later_memory, windowed_sum
 from ebmdiag.numerics.mean import TIMES_NEEDED, unbiased_time
 from ebmdiag.numerics.scaling import Series, checked, deviations, undefined
 
@@ -50,6 +50,7 @@ class Slow:
         deviation: standard deviation of a row about the drift (divisor n), in units of the series.
         time: autocorrelation time about the drift, in rows.
         weights: c_1 … c_{B+1} of ``blocks``.
+        later: the lag, in rows, at which it remembers again after a gap (numerics.bands); None if it does not.
     """
 
     blocks: Series
@@ -58,6 +59,7 @@ class Slow:
     deviation: float
     time: float
     weights: Series
+    later: int | None = None
 
     @property
     def rows(self) -> int:
@@ -123,13 +125,19 @@ def slow(x: ArrayLike) -> Slow:
     rest = without_drift(blocks)
     if float(np.abs(rest).max()) < _ROUNDING:  # a drift without noise
         rest = np.zeros_like(rest)
-    time, reach = _memory(rest)
+    time, reach, later = _memory(rest)
     spread = float(rest.var())
     variance = max(float(scaled.var()) - float(blocks.var()), 0.0) + spread
     time_in_rows = size * spread * time / variance if variance > 0 else 1.0
     count = _how_many(len(blocks), max(time, reach))
     return Slow(
-        blocks, exponent, size, math.ldexp(math.sqrt(variance), exponent), time_in_rows, cosine_weights(blocks, count)
+        blocks,
+        exponent,
+        size,
+        math.ldexp(math.sqrt(variance), exponent),
+        time_in_rows,
+        cosine_weights(blocks, count),
+        None if later is None else later * size,
     )
 
 
@@ -216,13 +224,14 @@ def student_quantile(freedom: int, probability: float) -> float:
     return float(stdtrit(freedom, probability))
 
 
-def _memory(rest: Series) -> tuple[float, float]:
-    """tau and 1 + 2 sum rho_j², in values; 1 and 1 where nothing is left."""
+def _memory(rest: Series) -> tuple[float, float, int | None]:
+    """tau and 1 + 2 sum rho_j², in values, 1 and 1 where nothing is left; and the lag of a memory after a gap."""
     if undefined(rest):
-        return 1.0, 1.0
+        return 1.0, 1.0, None
     rho = all_lags(rest)
-    squares = windowed_sum(rho**2).value
-    return unbiased_time(rho, automatic_bandwidth(squares, len(rest))), squares
+    memory = windowed_sum(rho**2)
+    time = unbiased_time(rho, automatic_bandwidth(memory.value, len(rest)))
+    return time, memory.value, later_memory(rho, memory.window, len(rest))
 
 
 def _how_many(blocks: int, memory: float) -> int:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ebmdiag.numerics.bands import all_lags, automatic_bandwidth, windowed_sum
+from ebmdiag.numerics.bands import all_lags, automatic_bandwidth, later_memory, remembers_again, windowed_sum
 from ebmdiag.numerics.scaling import FEW_ROWS, MIN_ROWS, Series, checked, deviations, doubtful, to_unit_size, undefined
 
 TIMES_NEEDED = 50
@@ -48,8 +48,9 @@ class Mean:
 def mean_with_error(x: ArrayLike) -> Mean:
     """Mean of a series, shape (rows,) with at least one row, and its standard error.
 
-    The error is not to be trusted in a series shorter than 50 autocorrelation times, or 50 rows. A constant
-    series has error 0 and no autocorrelation time.
+    The error is not to be trusted in a series shorter than 50 autocorrelation times, or 50 rows, nor in one that
+    remembers again after a gap of lags (:func:`~ebmdiag.numerics.bands.later_memory`). A constant series has error 0
+    and no autocorrelation time.
 
     Raises:
         ValueError: no rows, or a value that is not finite.
@@ -68,6 +69,7 @@ def mean_with_error(x: ArrayLike) -> Mean:
     time = unbiased_time(rho, bandwidth)
     error = deviation * math.sqrt(time / len(values))
     reason = _doubt(len(values), time, closed=memory.closed)
+    reason = reason or remembers_again(later_memory(rho, memory.window, len(values)))
     return Mean(mean, deviation, error, time, bandwidth, reason)
 
 

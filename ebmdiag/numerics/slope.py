@@ -8,6 +8,9 @@
 error of Newey and West 1987 (Econometrica 55:703) for b̂, the same number as statsmodels' ``cov_type="HAC"``. M is the
 bandwidth of ebmdiag.numerics.mean for the score; its flat-top correction is used if it makes the error larger.
 
+One row that holds much of sum x̃² (an outlier of x) decides b̂ alone, its score is near 0, and the error far too small:
+above a tenth (in few rows: 15 / n, which normal x seldom passes) the slope is doubtful.
+
 Series go through in blocks: beside the series only two of their length are held.
 """
 
@@ -20,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ebmdiag.numerics.bands import all_lags, automatic_bandwidth, windowed_sum
+from ebmdiag.numerics.bands import all_lags, automatic_bandwidth, later_memory, remembers_again, windowed_sum
 from ebmdiag.numerics.correlation import autocorrelation
 from ebmdiag.numerics.mean import autocorrelation_time, unbiased_time
 from ebmdiag.numerics.scaling import Series, checked, deviations, undefined
@@ -29,6 +32,7 @@ _BLOCK = 1 << 18
 _RANK = 1e-10  # of the largest: a control that the others hold already is left out
 _TIMES_NEEDED = 50
 _FOLLOWS = 1e-12
+_LEVERAGE, _LEVERAGE_ROWS = 0.1, 15.0
 _LARGEST_POWER = 960  # of 2: the slope and its error stay within float64
 
 
@@ -100,10 +104,23 @@ def _of_scaled(series: list[Series], size: float, bandwidth: int | None) -> Slop
     left_y -= value * left_x
     if float(left_y @ left_y) <= _FOLLOWS * max(explained, float(series[0] @ series[0])):
         return Slope(size * value, 0.0, share, 0, rows, math.nan, "y follows x exactly")
+    lever = _leverage(left_x, power)
     left_x *= left_y
-    spread, used, time = _long_run(left_x, bandwidth)
+    spread, used, time, later = _long_run(left_x, bandwidth)
     error = math.sqrt(rows * spread) / power
-    return Slope(size * value, size * error, share, used, rows, time, _doubt(rows, time))
+    reason = _doubt(rows, time) or lever or remembers_again(later, "the score of the slope remembers")
+    return Slope(size * value, size * error, share, used, rows, time, reason)
+
+
+def _leverage(x: Series, power: float) -> str:
+    """Why one row may decide the slope, or an empty string."""
+    row = int(np.argmax(np.abs(x)))
+    held = float(x[row]) ** 2 / power
+    if held <= max(_LEVERAGE, _LEVERAGE_ROWS / len(x)):
+        return ""
+    return (
+        f"one value of x (number {row}) holds {held:.0%} of its variance and decides the slope: its error is too small"
+    )
 
 
 def _residual_weights(series: list[Series]) -> tuple[Series, Series]:
@@ -133,18 +150,19 @@ def _combined(series: list[Series], weights: Series) -> Series:
     return left
 
 
-def _long_run(score: Series, bandwidth: int | None) -> tuple[float, int, float]:
-    """Γ, the bandwidth, and Γ over the score's variance."""
+def _long_run(score: Series, bandwidth: int | None) -> tuple[float, int, float, int | None]:
+    """Γ, the bandwidth, Γ over the score's variance, and the lag of a memory after a gap."""
     variance = float(score @ score) / len(score)
     if undefined(score):
-        return variance, 0, 1.0
+        return variance, 0, 1.0, None
     if bandwidth is not None:
         time = autocorrelation_time(autocorrelation(score, bandwidth), bandwidth)
-        return variance * time, bandwidth, time
+        return variance * time, bandwidth, time, None
     rho = all_lags(score)
-    used = automatic_bandwidth(windowed_sum(rho**2).value, len(score))
+    memory = windowed_sum(rho**2)
+    used = automatic_bandwidth(memory.value, len(score))
     time = unbiased_time(rho, used)
-    return variance * time, used, time
+    return variance * time, used, time, later_memory(rho, memory.window, len(score))
 
 
 def _doubt(rows: int, time: float) -> str:

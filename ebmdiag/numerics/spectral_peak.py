@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebmdiag.numerics.scaling import Series
+from ebmdiag.numerics.scaling import Series, to_unit_size
 from ebmdiag.numerics.whitening import burg, burg_fixed
 
 _GRID = 4096
@@ -76,6 +76,7 @@ def find_peak(x: Series, level: float = 0.95, seed: int = 0) -> Peak | None:
         level: of the interval of Q.
         seed: of the records drawn for the errors.
     """
+    x = to_unit_size(x)[0]  # squares of 1e-200 vanish, and those of 1e200 overflow
     coefficients = burg(x)
     found = _peak_of(coefficients)
     if found is None:

@@ -11,7 +11,9 @@ from ebmdiag.numerics.bands import (
     bartlett_in_full,
     correlation_errors,
     independence_error,
+    later_memory,
     quantile,
+    remembers_again,
     windowed_sum,
 )
 from ebmdiag.numerics.correlation import autocorrelation, crosscorrelation
@@ -159,3 +161,35 @@ def test_estimated_errors():
     assert np.isnan(correlation_errors(np.ones(50), 5)).all()
     with pytest.raises(ValueError, match="at least 0"):
         correlation_errors(x, -1)
+
+
+NO_GAP = {
+    "white": lambda rng, rows: rng.standard_normal(rows),
+    "AR(.9)": lambda rng, rows: autoregression(rng, 0.9, (rows,)),
+    "AR(.99)": lambda rng, rows: autoregression(rng, 0.99, (rows,)),
+    "MA(5)": lambda rng, rows: np.convolve(rng.standard_normal(rows + 5), np.ones(6), mode="valid"),
+    "loop": lambda rng, rows: learning_loop(rng, 0.3, rows)[0],
+    "its state": lambda rng, rows: learning_loop(rng, 0.05, rows)[1],
+}
+
+
+@pytest.mark.parametrize("kind", NO_GAP)
+def test_a_memory_without_a_gap_does_not_come_again(kind):
+    """At most 1%."""
+    rng = np.random.default_rng(31)
+    again = 0
+    for rows in [500] * 200 + [2000] * 100 + [20_000] * 10:
+        rho = all_lags(NO_GAP[kind](rng, rows))
+        again += later_memory(rho, windowed_sum(rho**2).window, rows) is not None
+    assert again <= 0.01 * 310 + 3 * np.sqrt(0.01 * 310)
+
+
+def test_a_memory_with_a_gap_comes_again():
+    rho = np.zeros(101)
+    rho[0], rho[12], rho[24] = 1.0, 0.6, 0.36
+    assert later_memory(rho, 5, 1000) == 12
+    assert later_memory(rho, 24, 1000) is None
+    assert later_memory(rho, 5, 110) is None  # lag 12 is beyond a tenth of the rows
+    assert later_memory(0.2 * rho, 5, 1000) is None
+    assert "at lag 12" in remembers_again(12)
+    assert remembers_again(None) == ""

@@ -161,3 +161,15 @@ def test_size_and_offset_do_not_matter(scale):
     x = autoregression(np.random.default_rng(14), 0.5, (4, 1000))
     assert chain_time(x * scale).value == pytest.approx(chain_time(x).value, rel=1e-10)
     assert chain_time(x + 1e6).value == pytest.approx(chain_time(x).value, rel=1e-6)
+
+
+def test_a_memory_after_a_gap():
+    walked = autoregression(np.random.default_rng(12), 0.6, (4, 12, 200)).transpose(0, 2, 1).reshape(4, -1)
+    assert "remember again at lag 12" in chain_time(walked).reason
+
+
+def test_chains_that_only_forget_do_not_remember_again():
+    rng = np.random.default_rng(13)
+    kinds = [(0.0, 8, 400), (0.5, 4, 2000), (0.9, 4, 2000)]
+    reasons = [chain_time(autoregression(rng, f, (m, d))).reason for f, m, d in kinds for _ in range(60)]
+    assert sum("again" in reason for reason in reasons) <= 2

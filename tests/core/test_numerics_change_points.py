@@ -118,3 +118,21 @@ def test_intervals_cover_each_layer():
 def test_refusals(x, said):
     with pytest.raises(ValueError, match=said):
         change_points(x)
+
+
+@pytest.mark.parametrize("size", [100.0, 1e6])
+def test_one_far_value_is_no_jump(size):
+    rng = np.random.default_rng(10)
+    x = rng.standard_normal((200, 500))
+    x[np.arange(200), rng.integers(0, 500, 200)] += size
+    assert np.mean([bool(change_points(row)) for row in x]) < 0.01 + 3 * np.sqrt(0.01 * 0.99 / 200)
+
+
+def test_a_high_jump_and_a_step_that_goes_on_are_kept():
+    rng = np.random.default_rng(11)
+    x = rng.standard_normal(500)
+    x[200:] += 1000
+    x[100] += 1e5
+    (change,) = change_points(x)
+    assert abs(change.row - 200) <= 1
+    assert change.shift == pytest.approx(1000, abs=1)

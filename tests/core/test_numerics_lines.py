@@ -116,3 +116,26 @@ def test_refusals():
         find_line(np.arange(20.0))
     with pytest.raises(ValueError, match="constant"):
         find_line(np.ones(100))
+
+
+@pytest.mark.parametrize("period", [2, 4, 8, 7.3])
+def test_a_wave_without_noise(period):
+    """Nothing is left to test against: p is 0, and warnings are errors."""
+    line = find_line(np.cos(2 * np.pi * np.arange(600) / period + (0.3 if period > 2 else 0)))
+    assert line.p_value < 1e-10
+    assert line.period == pytest.approx(period, rel=1e-6)
+    assert line.share == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("cycles", [1, 2])
+def test_a_drift_without_noise_is_no_line(cycles):
+    line = find_line(np.cos(2 * np.pi * cycles * np.arange(600) / 600))
+    assert line.p_value == 1
+
+
+@pytest.mark.parametrize("shape", ["square", "sawtooth"])
+def test_a_periodic_series_without_noise(shape):
+    time = np.arange(600)
+    line = find_line(np.where(time % 10 < 5, 1.0, -1.0) if shape == "square" else (time % 10) / 10)
+    assert line.p_value < 1e-6
+    assert 10 / line.period == pytest.approx(round(10 / line.period), rel=1e-3)

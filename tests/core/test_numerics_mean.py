@@ -113,3 +113,12 @@ def test_offset():
     mean, deviation = mean_and_deviation(x)
     assert mean - 1e9 == pytest.approx((x - 1e9).mean(), abs=2e-7)  # the spacing of float64 at 1e9
     assert deviation == pytest.approx((x - 1e9).std(), rel=1e-9)
+
+
+@pytest.mark.parametrize("period", [12, 25, 50])
+def test_a_memory_that_begins_after_a_gap_is_not_trusted(period):
+    """x[t] = 0.6 x[t - s] + e has tau = 4; the window closes before s, and tau comes out near 1."""
+    x = autoregression(np.random.default_rng(period), 0.6, (period, 4000 // period)).T.ravel()
+    found = mean_with_error(x)
+    assert found.autocorrelation_time < 2
+    assert f"again at lag {period}" in found.reason

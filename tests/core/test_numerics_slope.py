@@ -92,3 +92,24 @@ def test_undefined_and_doubtful():
     assert "too far apart" in slope_with_error(1e-200 * x[::-1], 1e200 * x).reason
     with pytest.raises(ValueError, match="equally long"):
         slope_with_error(x, x[1:])
+
+
+def test_one_far_value_of_x_is_not_believed():
+    """Its residual is near 0, and so is its part of the error: p < .001 in a tenth and more of independent records."""
+    rng = np.random.default_rng(326)
+    wrong = 0
+    for _ in range(100):
+        y, x = rng.standard_normal((2, 500))
+        x[rng.integers(500)] += 100
+        found = slope_with_error(y, x)
+        assert "decides the slope" in found.reason
+        wrong += abs(found.errors) > 3.29
+    assert wrong > 10
+    quiet = [slope_with_error(*rng.standard_normal((2, rows))).reason for rows in (60, 200, 2000) for _ in range(60)]
+    assert np.mean(["decides" in reason for reason in quiet]) < 0.05
+
+
+def test_a_score_that_remembers_after_a_gap():
+    rng = np.random.default_rng(327)
+    x, y = autoregression(rng, 0.6, (2, 12, 200)).transpose(0, 2, 1).reshape(2, -1)
+    assert "again at lag 12" in slope_with_error(y, x).reason

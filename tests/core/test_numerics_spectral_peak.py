@@ -70,3 +70,12 @@ def test_momentum_rings():
     peak = find_peak(d)
     assert peak.period == pytest.approx(13.4, rel=0.1)
     assert peak.order > 8
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_size_does_not_matter(size):
+    x = wave(np.random.default_rng(11), 600)
+    x = x - x.mean()
+    plain, scaled = find_peak(x), find_peak(x * size)
+    assert scaled.frequency == pytest.approx(plain.frequency, rel=1e-9)
+    assert scaled.quality == pytest.approx(plain.quality, rel=1e-9)

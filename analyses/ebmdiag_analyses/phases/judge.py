@@ -181,7 +181,9 @@ def _effect(result: Result, limits: Limits) -> Finding | None:
         return None
     share = _value(result, "effect:share") or 0.0
     seen = f"the next increment of {R} per unit of {D} is {_plus(slope)}, {share:.1%} of its variance{_doubt(slope)}"
-    if p_value < limits.p_value:
+    if not slope.reliable and slope.low != slope.high:  # equal: the relation is exact
+        said = f"whether {R} answers {D} is not certain ({seen})"
+    elif p_value < limits.p_value:
         said = f"{R} answers as it should: it grows after expansion ({seen})"
     elif p_value > 1 - limits.p_value:
         said = f"{R} answers the wrong way round, or its own noise hides the answer: it falls after expansion ({seen})"

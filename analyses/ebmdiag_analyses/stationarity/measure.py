@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebmdiag.errors import TraceError
+from ebmdiag.numerics.bands import remembers_again
 from ebmdiag.numerics.change_points import Change, change_points_of, cusum_of
 from ebmdiag.numerics.low_frequency import Contrast, Slow, contrast, mean_contrast, ramp, slow, step
 from ebmdiag.numerics.mean import mean_and_deviation, mean_with_error
@@ -149,7 +150,7 @@ def _without_tests(x: Series, keys: tuple[str, ...], reason: str) -> dict[str, E
 
 def _doubt(series: Slow) -> str:
     if series.long_enough:
-        return ""
+        return remembers_again(series.later)
     needed = max(series.needed_rows, 50)
     return (
         f"{series.rows} rows are {series.rows / series.time:.0f} autocorrelation times ({series.time:.3g} rows each); "

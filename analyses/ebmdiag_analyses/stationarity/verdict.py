@@ -128,7 +128,9 @@ def _rows(result: Result, name: str) -> int:
 
 
 def _long_enough(result: Result, name: str) -> bool:
-    return _rows(result, name) >= max(_number(result, name, "needed_rows"), TIMES_NEEDED)
+    """For its memory, all of which was seen."""
+    enough = _rows(result, name) >= max(_number(result, name, "needed_rows"), TIMES_NEEDED)
+    return enough and result.estimates[f"{name}:change"].reliable
 
 
 def _noiseless(result: Result, name: str, limits: Limits) -> Verdict:
@@ -138,7 +140,7 @@ def _noiseless(result: Result, name: str, limits: Limits) -> Verdict:
 
 def _short(result: Result, name: str, size: float, limit: float, p_equal: float) -> Verdict:
     needed = max(_number(result, name, "needed_rows"), TIMES_NEEDED)
-    more = _iterations(result, name, needed)
+    more = _iterations(result, name, needed) if _rows(result, name) < needed else None
     return Verdict("undetermined", size, limit, p_equal, more, result.estimates[f"{name}:change"].reason)
 
 

@@ -34,12 +34,15 @@ class Limits:
     weak_p: float = _limit(0.01, "chance of so weak an oscillation in white noise", PROPOSAL, 1)
     level: float = _limit(0.95, "confidence of each one-sided test of equivalence", "Schuirmann 1987", 1)
     balance: float = _limit(0.5, "mean of d, and its change between the halves, in its sd", PROPOSAL)
+    stable_balance: float = _limit(0.2, "mean of d in its sd: stable (the margin of 'stationarity')", PROPOSAL)
     spread: float = _limit(2.0, "larger over smaller spread of d in the halves", PROPOSAL)
     dominated: float = _limit(
         0.6, "share of d's sum of squares in the tenth of the trace that reaches farthest", PROPOSAL
     )
-    explosion: float = _limit(8.0, "reach of d or r at the end over its usual one: diverging", CALIBRATED)
-    still: float = _limit(2.0, "... and over the one shortly before: it still grows", CALIBRATED)
+    explosion: float = _limit(8.0, "|d| at the end over its usual size: diverging", CALIBRATED)
+    excess: float = _limit(2.0, "r at the end over its usual value: diverging", PROPOSAL)
+    still: float = _limit(1.5, "... and growth of either within the last tenth: it still grows", CALIBRATED)
+    fewest: float = _limit(100, "rows below which neither diverging nor collapsing is said", PROPOSAL)
     collapse: float = _limit(4.0, "d falls below minus so many of its noise's sd and goes on falling", CALIBRATED)
     virial: float = _limit(0.05, "distance of the virial from 1", PROPOSAL)
     temperature: float = _limit(0.2, "distance of the configurational temperature from 1", PROPOSAL)

@@ -1,7 +1,7 @@
 """What further analyses say of axis 1: evidence beside the deciding one, and where the last regime begins.
 
-They do not decide a place: the measured error rates are those of the deciding numbers (docs/calibration.md). A warning
-of theirs that speaks for another place is told in the judgement's sentence.
+They never give a place: the measured error rates are those of the deciding numbers (docs/calibration.md). A warning of
+theirs that speaks for another place is told in the judgement's sentence; some take a place back (``doubts``).
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from ebmdiag_analyses.verdict.stability import stability
 
 METHODS = (
     "Stability rests on the autocorrelation and the summary of d_s_t, convergence on long chains where there are any, "
-    "else on the columns of the trace; other analyses are named where they disagree.",
+    "else on the columns of the trace; other analyses are named where they disagree, and a wave, a late change, growth "
+    "of r or a fixed period that they find makes a place undetermined.",
     "Stable, weakly oscillating and converged must be shown, by two one-sided tests within the margin: that no "
     "difference is found is not enough.",
     "Warnings that rest on a p-value are kept only if it is small after Benjamini and Hochberg's correction over all "

@@ -1,8 +1,11 @@
 """Does d, or r, run away? Seen in the summary's 240 bins of each: the lowest, the mean and the highest value of a bin.
 
-The reach of a bin is the largest distance of its values from the series' median. It explodes if, at the end (the last
-twentieth of the bins, at least 3), it is many times the usual one (the median over the bins) and more than shortly
-before (the bins from three quarters on): a burst that has ended, or a youth in which everything grew, is no explosion.
+The size of a bin is |d| at its farthest from 0, or the mean of r, which is above 0: its own level, not its noise, is
+the unit. A column explodes if, at the end (the last twentieth of the bins, at least 3), its size is many times the
+usual one (the median over the bins) and still grows there: of the last tenth of the bins, cut in three, each third
+lies above the one before. A pole outside the unit circle does so at a steady pace; a step to another level, a burst
+that has ended or a youth in which everything grew does not. Below ``limits.fewest`` rows the beginning is all there
+is, and nothing is said.
 
 d collapses (d → -∞, which Nijkamp et al. 2020 meet without noise on the data) if its mean over the last quarter lies
 many standard deviations of its row-to-row noise below 0, and the quarters fall without slowing down. The noise is
@@ -13,13 +16,15 @@ a trend does not count as noise.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from ebmdiag_analyses.verdict.reading import Results, Series, column, table
 
 _FEWEST_BINS = 20
-_END, _BEFORE, _BEFORE_END = 0.05, 0.75, 0.9
+_END, _LATE, _THIRDS = 0.05, 0.1, 3
+_POSITIVE = ("r_t",)
 _FALLS, _SLOWING = 3, 0.5
 _MEDIAN_DIFFERENCE = 0.6745 * np.sqrt(2)
 
@@ -29,13 +34,13 @@ class Growth:
     """How the end of a series compares.
 
     Attributes:
-        usual: reach at the end over the median reach.
-        recent: reach at the end over the reach shortly before.
+        usual: size at the end over the median size.
+        within: growth from the first to the last third of the last tenth, at the slower of its two paces.
         downward: whether the end lies below 0 and stays there.
     """
 
     usual: float
-    recent: float
+    within: float
     downward: bool
 
 
@@ -45,18 +50,23 @@ def growth(results: Results, name: str) -> Growth | None:
     low, mean, high = (column(bins, key) for key in ("low", "mean", "high"))
     if low is None or mean is None or high is None or len(mean) < _FEWEST_BINS:
         return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        centre = float(np.median(mean))
-        reach = np.maximum(np.abs(low - centre), np.abs(high - centre))
-    last = max(3, round(_END * len(reach)))
-    end, before = reach[-last:], reach[int(_BEFORE * len(reach)) : int(_BEFORE_END * len(reach))]
+    size = mean if name in _POSITIVE else np.maximum(np.abs(low), np.abs(high))
+    last = max(3, round(_END * len(size)))
+    end = size[-last:]
     downward = bool((mean[-last:] < 0).all() and np.median(np.abs(mean[-last:])) > np.median(end) / 2)
-    return Growth(_ratio(end, reach), _ratio(end, before), downward)
+    return Growth(_ratio(float(np.median(end)), float(np.median(size))), _within(size), downward)
 
 
-def _ratio(end: Series, other: Series) -> float:
-    usual = float(np.median(other))
-    return float(np.median(end)) / usual if usual > 0 else 1.0
+def _within(size: Series) -> float:
+    """The lower median of each third: a step that falls into one of them moves it to one side only."""
+    late = size[-max(2 * _THIRDS, round(_LATE * len(size))) :]
+    levels = [float(np.quantile(part, 0.5, method="lower")) for part in np.array_split(late, _THIRDS)]
+    paces = [_ratio(after, before) for before, after in pairwise(levels)]
+    return min(paces) ** len(paces) if min(paces) > 0 else 0.0
+
+
+def _ratio(end: float, other: float) -> float:
+    return end / other if other > 0 else 1.0
 
 
 def fall(results: Results) -> float | None:

@@ -29,12 +29,14 @@ class Settling:
     Attributes:
         share: mean of d over its sd; None where there is none.
         reason: why it is not shown to have settled; empty where it is.
+        half: half the width of the interval of ``share``.
         more: rows that would decide; None where rows alone do not.
     """
 
     share: float | None
     reason: str
     more: int | None = None
+    half: float = 0.0
 
 
 def settling(results: Results, limits: Limits) -> Settling:
@@ -79,13 +81,30 @@ def burst(results: Results, limits: Limits) -> Settling:
 
 def _within(share: float, half: float, rows: int, limits: Limits) -> Settling:
     if abs(share) + half < limits.balance:
-        return Settling(share, "")
+        return Settling(share, "", half=half)
     kind = "expansion" if share < 0 else "contraction"
     if abs(share) - half > limits.balance:
         return Settling(share, f"{kind} prevails: the mean of d_s_t is {share:+.2f} of its sd")
-    room = limits.balance - abs(share)
-    more = math.ceil(rows * (half / room) ** 2) - rows if room > 0 else None
+    more = _more(share, half, rows, limits.balance)
     return Settling(share, f"the mean of d_s_t, {share:+.2f} of its sd, is not shown to lie within the margin", more)
+
+
+def _more(share: float, half: float, rows: int, margin: float) -> int | None:
+    """Rows that would show the mean to lie within the margin, if it is what it seems; None where it seems not to."""
+    room = margin - abs(share)
+    return max(1, math.ceil(rows * (half / room) ** 2) - rows) if room > 0 else None
+
+
+def off_balance(settled: Settling, rows: int, limits: Limits) -> Settling:
+    """Whether a settled d is too far from 0, within its error, to be called stable; no reason where it is not."""
+    share, half, margin = settled.share or 0.0, settled.half, limits.stable_balance
+    if abs(share) + half < margin:
+        return settled
+    kind = "expansion" if share < 0 else "contraction"
+    more = _more(share, half, rows, margin)
+    said = f"{kind} prevails a little" if abs(share) - half > margin else "balance is not shown"
+    reason = f"{said}: the mean of d_s_t is {share:+.2f} ± {half:.2g} of its sd, and stable needs less than {margin:g}"
+    return Settling(share, reason, more, half)
 
 
 def _changed(results: Results, limits: Limits, deviation: float) -> str:

@@ -3,8 +3,9 @@
 In this order, the first that holds: the run is recorded as diverged, or d or r explodes (diverging); d falls without
 end (collapsing); a burst dominates d (undetermined); its lowest short-lag autocorrelation is large and beyond chance
 (strongly oscillating); d has not settled about 0, or remembers for longer than the short lags (undetermined); that
-lowest one is beyond chance and shown not to be strong (weakly oscillating), or shown to be less than weak (stable).
-What is left is undetermined, with the number of rows that would decide.
+lowest one is beyond chance and shown not to be strong (weakly oscillating), or shown to be less than weak, with d
+balanced more narrowly (stable). What is left is undetermined, with the number of rows that would decide; and so is a
+swing or a quiet that other analyses explain or contradict (``doubts``).
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from ebmdiag.result import Estimate, Finding
 from ebmdiag.statistics import PAPER
 from ebmdiag.verdict import Evidence, Judgement
 from ebmdiag_analyses.verdict.advice import against_collapse, against_divergence, against_oscillation, for_settling
+from ebmdiag_analyses.verdict.doubts import doubted
 from ebmdiag_analyses.verdict.limits import SOURCES, Limits
 from ebmdiag_analyses.verdict.loop import loop_evidence
 from ebmdiag_analyses.verdict.oscillation import Oscillation, oscillation
 from ebmdiag_analyses.verdict.others import dissent, further_evidence
 from ebmdiag_analyses.verdict.reading import Results, rows_of, spacing
 from ebmdiag_analyses.verdict.runaway import Growth, fall, growth
-from ebmdiag_analyses.verdict.settling import Settling, burst, settling
+from ebmdiag_analyses.verdict.settling import Settling, burst, off_balance, settling
 
-_EXPLODING = ("d_s_t", "r_t")
+_EXPLODING: Mapping[str, str] = {"d_s_t": "explosion", "r_t": "excess"}
+"""Column → the limit of its size at the end over its usual one."""
 
 
 def stability(
@@ -34,7 +37,7 @@ def stability(
 ) -> Judgement:
     """Place a run on axis 1."""
     found = _diverging(results, metadata, limits) or _collapsing(results, metadata, limits)
-    judgement = found or _oscillating(results, metadata, limits)
+    judgement = found or doubted(_oscillating(results, metadata, limits), results, findings, limits)
     further = further_evidence(findings)
     against = "" if judgement.place == "undetermined" or found else dissent(judgement.place, further)
     return replace(judgement, sentence=judgement.sentence + against, evidence=(*judgement.evidence, *further))
@@ -42,38 +45,47 @@ def stability(
 
 def _diverging(results: Results, metadata: TraceMetadata, limits: Limits) -> Judgement | None:
     grown = {name: found for name in _EXPLODING if (found := growth(results, name)) is not None}
-    shown = {name: found for name, found in grown.items() if _explodes(found, limits)}
+    shown = {name: found for name, found in grown.items() if _explodes(name, found, limits)}
     evidence = tuple(_growth_evidence(name, found, limits) for name, found in {**shown, **grown}.items())
     advice = against_divergence(results, metadata)
     if metadata.state == "diverged":
         because = f" ({metadata.message})" if metadata.message else ""
         return Judgement("diverging", f"the run diverged{because}.", advice, evidence)
     d = shown.get("d_s_t")
-    if not shown or (d is not None and d.downward and (fall(results) or 0) > limits.collapse):
+    if (
+        not shown
+        or _young(results, limits)
+        or (d is not None and d.downward and (fall(results) or 0) > limits.collapse)
+    ):
         return None
-    said = " and ".join(f"{name} reaches {found.usual:.3g} times as far" for name, found in shown.items())
+    said = " and ".join(f"{name} is {found.usual:.3g} times as large" for name, found in shown.items())
     return Judgement("diverging", f"at the end of the trace {said} as usual, and still grows.", advice, evidence)
 
 
-def _explodes(found: Growth, limits: Limits) -> bool:
-    return found.usual > limits.explosion and found.recent > limits.still
+def _young(results: Results, limits: Limits) -> bool:
+    """The first rows of a healthy net run away too: there is no usual size yet."""
+    return "summary" not in results or results["summary"].rows < limits.fewest
+
+
+def _explodes(name: str, found: Growth, limits: Limits) -> bool:
+    return found.usual > getattr(limits, _EXPLODING[name]) and found.within > limits.still
 
 
 def _growth_evidence(name: str, found: Growth, limits: Limits) -> Evidence:
     return Evidence(
-        f"summary: reach of {name} at the end over its usual one",
+        f"summary: size of {name} at the end over its usual one",
         Estimate(found.usual),
-        limits.explosion,
-        "diverging" if _explodes(found, limits) else "",
-        f"{name} reaches {found.usual:.3g} times as far at the end as usual, {found.recent:.3g} times as far as "
-        "shortly before.",
-        SOURCES["explosion"],
+        getattr(limits, _EXPLODING[name]),
+        "diverging" if _explodes(name, found, limits) else "",
+        f"{name} is {found.usual:.3g} times as large at the end as usual, and grows {found.within:.3g}-fold within the "
+        "last tenth.",
+        SOURCES[_EXPLODING[name]],
     )
 
 
 def _collapsing(results: Results, metadata: TraceMetadata, limits: Limits) -> Judgement | None:
     found = fall(results)
-    if found is None or found <= limits.collapse:
+    if found is None or found <= limits.collapse or _young(results, limits):
         return None
     said = f"d_s_t lies {found:.3g} sd of its noise below 0 in its last quarter and goes on falling"
     evidence = Evidence(
@@ -102,7 +114,17 @@ def _oscillating(results: Results, metadata: TraceMetadata, limits: Limits) -> J
     ):
         if reason:
             return Judgement("undetermined", f"{reason}.", advice, evidence, more)
-    return _mild(found, seen, limits, evidence)
+    return _balanced(_mild(found, seen, limits, evidence), results, off_balance(settled, found.rows, limits))
+
+
+def _balanced(judgement: Judgement, results: Results, centred: Settling) -> Judgement:
+    """Stable needs a narrower balance than a weak swing, of which it is only told."""
+    if not centred.reason or judgement.place == "undetermined":
+        return judgement
+    if judgement.place == "stable":
+        advice = for_settling(results, centred.share)
+        return Judgement("undetermined", f"{centred.reason}.", advice, judgement.evidence, centred.more)
+    return replace(judgement, sentence=f"{judgement.sentence.removesuffix('.')}; {centred.reason}.")
 
 
 def _mild(found: Oscillation, seen: str, limits: Limits, evidence: tuple[Evidence, ...]) -> Judgement:

@@ -99,9 +99,7 @@ class TraceWriter:
         if not resume:
             refuse_existing(self.run.trace, force=force, hint=f"choose another path, or {_AGAIN}")
             if self.run.exists() and not force:
-                raise OutputExistsError(
-                    f"{self.run.parts} holds rows of an earlier run; {_AGAIN}."
-                )
+                raise OutputExistsError(f"{self.run.parts} holds rows of an earlier run; {_AGAIN}.")
             if force:
                 self.run.remove_extras()
                 self.run.trace.unlink(missing_ok=True)

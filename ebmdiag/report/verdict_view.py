@@ -48,7 +48,7 @@ def tone(judgement: Judgement) -> str:
 
 def need(judgement: Judgement) -> str:
     """What would settle an undetermined judgement, as a sentence; empty where it is no matter of rows."""
-    if judgement.more_iterations is None:
+    if judgement.more_iterations is None or f"{judgement.more_iterations:,} more rows" in judgement.sentence:
         return ""
     return f"About {number(judgement.more_iterations)} more rows of the trace are needed to settle it."
 

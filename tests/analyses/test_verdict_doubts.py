@@ -235,3 +235,44 @@ def test_r_that_grows_threefold_is_not_stable():
     found = diagnosed({"d_s_t": d, "r_t": r * np.linspace(1, 3, 4000)}, "balance")
     assert found.place == "undetermined"
     assert "r_t still grows" in found.sentence
+
+
+def test_after_a_burst_at_the_start_the_advice_is_where_it_ends():
+    """Followed, it leads to a verdict."""
+    rng = np.random.default_rng(0)
+    d = simulate(rng, first_order(0.3), 4000)
+    d[:16] += 40 * np.exp(-np.arange(16) / 6)
+    found = diagnosed({"d_s_t": d, "r_t": settled(rng, 4000)}, "phases", "windows")
+    assert found.place == "undetermined"
+    first = int(found.advice.partition("--from ")[2].partition(";")[0])
+    assert 5 < first <= 40
+    assert diagnosed({"d_s_t": d[first:], "r_t": settled(rng, 4000)[first:]}).place == "weakly oscillating"
+
+
+def test_at_a_limit_no_number_of_rows_is_promised():
+    """An estimate that stands at the limit by chance: what is missing is not rows."""
+    rng = np.random.default_rng(0)
+    found = [diagnosed({"d_s_t": rng.standard_normal(300), "r_t": settled(rng, 300)}) for _ in range(60)]
+    numbers = [one.more_iterations for one in found if one.more_iterations is not None]
+    assert numbers
+    assert max(numbers) <= 300_000
+
+
+@pytest.mark.parametrize("producer", ["ebmdiag.TraceWriter", "ebmdiag import"])
+def test_who_has_no_checkpoint_is_not_sent_to_sample_it(producer):
+    metadata = TraceMetadata.create(epsilon=0.1, producer=producer, state="finished")
+    found = rules({}, {}, metadata).convergence
+    assert "ebmdiag sample" not in found.advice
+    assert "own loop" in found.advice
+
+
+def test_evidence_of_several_columns_is_told_apart():
+    warnings = tuple(
+        Finding("settled", "warning", f"{name} has not settled.", 1.0, 0.5) for name in ("r_t", "virial", "d_s_t")
+    )
+    rng = np.random.default_rng(0)
+    trace = memory_trace({"d_s_t": rng.standard_normal(500)})
+    summary = import_module("ebmdiag_analyses.summary").ANALYSIS
+    results = {"summary": summary.analyse(trace, summary.options())}
+    names = [one.name for one in rules(results, {"stationarity": warnings}, META).stability.evidence]
+    assert {"stationarity: settled (r_t)", "stationarity: settled (virial)", "stationarity: settled"} <= set(names)

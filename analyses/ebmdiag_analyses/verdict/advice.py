@@ -21,6 +21,7 @@ JEM = "JEM's maintainers, issues 4 and 8 of wgrathwohl/JEM"
 LOOP = "linear response of the learning loop, docs/loop_gain.md"
 FOLD = "docs/rings.md"
 _NEAR, _FOLD = 0.07, 1.8
+_OTHERS = ("ebmdiag.TraceWriter", "ebmdiag import")  # who has no checkpoint of ours to sample from
 
 
 def against_oscillation(results: Results, metadata: TraceMetadata) -> str:
@@ -71,9 +72,9 @@ def against_collapse(metadata: TraceMetadata) -> str:
     )
 
 
-def for_settling(results: Results, share: float | None = None) -> str:
-    """What to do while d has not settled."""
-    first = last_regime(results)
+def for_settling(results: Results, share: float | None = None, first: int | None = None) -> str:
+    """What to do while d has not settled; ``first``: where it may have, if that is known better than by regimes."""
+    first = last_regime(results) if first is None else first
     start = "--from" if first is None else f"--from {first}"
     kind = "" if share is None else (" (expansion: r grows)" if share < 0 else " (contraction: r falls)")
     return (
@@ -102,6 +103,11 @@ def for_step_size(metadata: TraceMetadata) -> str:
 
 def for_evidence(metadata: TraceMetadata) -> str:
     """How to get what axis 2 rests on."""
+    if metadata.producer in _OTHERS:
+        return (
+            "Log what shows it from your own loop: the virial of the chains (docs/trace.md) and, now and then, the "
+            "depth scan and nested R-hat of ebmdiag_trainers.probes (examples/own_probes.py)."
+        )
     every = "" if _section(metadata, "probe").get("every") else "; or train with probe.every and long_run.every set"
     return f"Run 'ebmdiag sample RUN' for long chains, then look again{every}."
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ebmdiag.result import Estimate, Finding
+from ebmdiag.statistics import BY_COLUMN
 from ebmdiag.verdict import Evidence
 from ebmdiag_analyses.verdict.reading import Results, column, table
 
@@ -36,7 +37,7 @@ def further_evidence(findings: Mapping[str, tuple[Finding, ...]]) -> tuple[Evide
     """The warnings of other analyses that bear on axis 1."""
     return tuple(
         Evidence(
-            f"{name}: {item.code}",
+            f"{name}: {item.code}{_column(item)}",
             Estimate.undefined("the finding holds no number") if item.value is None else Estimate(item.value),
             item.limit,
             SPEAKS_FOR[(name, item.code)],
@@ -47,6 +48,12 @@ def further_evidence(findings: Mapping[str, tuple[Finding, ...]]) -> tuple[Evide
         for item in items
         if item.severity != "info" and (name, item.code) in SPEAKS_FOR
     )
+
+
+def _column(finding: Finding) -> str:
+    """Which column a finding is about, where it begins with its name: several may share a code."""
+    first = finding.statement.partition(" ")[0]
+    return f" ({first})" if first in BY_COLUMN and first != "d_s_t" else ""
 
 
 def dissent(place: str, evidence: tuple[Evidence, ...]) -> str:

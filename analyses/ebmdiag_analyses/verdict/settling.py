@@ -31,12 +31,14 @@ class Settling:
         reason: why it is not shown to have settled; empty where it is.
         half: half the width of the interval of ``share``.
         more: rows that would decide; None where rows alone do not.
+        after: the step after a burst that dominates; None where there is none.
     """
 
     share: float | None
     reason: str
     more: int | None = None
     half: float = 0.0
+    after: int | None = None
 
 
 def settling(results: Results, limits: Limits) -> Settling:
@@ -76,6 +78,7 @@ def burst(results: Results, limits: Limits) -> Settling:
     return Settling(
         None,
         f"a burst dominates d_s_t: {share:.0%} of its squares lie in a tenth of the trace, the last at step {last}",
+        after=last + 1,
     )
 
 

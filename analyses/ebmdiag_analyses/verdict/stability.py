@@ -101,7 +101,7 @@ def _oscillating(results: Results, metadata: TraceMetadata, limits: Limits) -> J
         return _without_correlation(results, metadata, limits, evidence)
     dominated = burst(results, limits)
     if dominated.reason:
-        return Judgement("undetermined", f"{dominated.reason}.", for_settling(results), evidence)
+        return Judgement("undetermined", f"{dominated.reason}.", for_settling(results, first=dominated.after), evidence)
     seen = f"the lowest autocorrelation of d_s_t at lags 1 to {limits.lags:g} is {found.lowest:.3f}, at lag {found.lag}"
     if found.lowest < -limits.strong and found.p_value < limits.strong_p and found.rows >= FEW_ROWS:
         advice = against_oscillation(results, metadata)
@@ -143,10 +143,14 @@ def _mild(found: Oscillation, seen: str, limits: Limits, evidence: tuple[Evidenc
     else:
         needed, what = found.rows_to_exclude(limits.weak), "that it does not oscillate is not shown"
     more = max(1, needed - found.rows)
+    if more > _HOPELESS * found.rows:  # the number stands at a limit: its distance from it is noise
+        said = f"{seen}; {what} yet, and so near the limit no number of further rows can be promised."
+        return Judgement("undetermined", said, _ROWS, evidence)
     return Judgement("undetermined", f"{seen}; {what} yet: about {more:,} more rows.", _ROWS, evidence, more)
 
 
-_ROWS = "Train on, or give the analyses more rows (--from earlier)."
+_HOPELESS = 1000
+_ROWS = "Train on; where rows were left out (--from), give them back."
 
 
 def _few(found: Oscillation, limits: Limits) -> tuple[str, str, int | None]:

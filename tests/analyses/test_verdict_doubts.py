@@ -12,6 +12,7 @@ from ebmdiag.metadata import TraceMetadata
 from ebmdiag.numerics.loop import first_order, momentum
 from ebmdiag.result import Estimate, Finding, Result, Table
 from ebmdiag_analyses.verdict import LIMITS, rules
+from ebmdiag_analyses.verdict.advice import against_collapse
 from ebmdiag_analyses.verdict.doubts import fixed_period
 from ebmdiag_analyses.verdict.runaway import growth
 
@@ -276,3 +277,11 @@ def test_evidence_of_several_columns_is_told_apart():
     results = {"summary": summary.analyse(trace, summary.options())}
     names = [one.name for one in rules(results, {"stationarity": warnings}, META).stability.evidence]
     assert {"stationarity: settled (r_t)", "stationarity: settled (virial)", "stationarity: settled"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("noise", "words"), [(0.0, "there is none now"), (0.1, "raise it from 0.1"), (0.3, "train on")]
+)
+def test_a_falling_d_with_noisy_data_may_be_learning_that_has_just_begun(noise, words):
+    metadata = TraceMetadata.create(epsilon=0.1, producer="test", recipe={"data": {"noise": noise}} if noise else {})
+    assert words in against_collapse(metadata)

@@ -63,8 +63,14 @@ def against_divergence(results: Results, metadata: TraceMetadata) -> str:
 
 
 def against_collapse(metadata: TraceMetadata) -> str:
-    """Noise on the data."""
+    """Noise on the data; where there is enough of it, d may also fall because learning has just begun."""
     now = _data_noise(metadata)
+    if now and now >= 2 * metadata.epsilon > 0:
+        return (
+            f"The data's noise, {now:g}, is {now / metadata.epsilon:.2g} epsilon already. If learning has just begun, "
+            f"train on: d falls (expansion) until r has grown enough to bring chains to the data. If it goes on, lower "
+            f"the learning rate ({APPENDIX})."
+        )
     said = f"raise it from {now:g}" if now else "there is none now"
     return (
         f"Add noise to the data, at least epsilon = {metadata.epsilon:g} and better twice that ({said}): without it d "

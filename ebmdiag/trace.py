@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ebmdiag.arrow import floats, integers
@@ -23,6 +22,7 @@ from ebmdiag.metadata import TraceMetadata
 from ebmdiag.names import nearest
 from ebmdiag.runfolder import RunFolder
 from ebmdiag.schema import check_schema, metadata_of
+from ebmdiag.strangers import opened_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,26 +192,15 @@ def read_piece(path: Path, columns: list[str] | None = None) -> pa.Table:
     """
     if path.is_file() and path.stat().st_size == 0:
         raise TraceError(f"{path} is empty (0 bytes), not a trace.")
-    try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:  # else the raw bytes of all columns stay in memory
-            schema = file.schema_arrow
-            check_schema(schema, str(path))
-            wanted = None if columns is None else [n for n in schema.names if n == "step" or n in columns]
-            table = file.read(columns=wanted)
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise TraceError(
-            f"{path} cannot be read as Parquet: truncated, damaged or another kind of file ({_first_line(error)})."
-        ) from error
+    with opened_parquet(path) as file:
+        schema = file.schema_arrow
+        check_schema(schema, str(path))
+        wanted = None if columns is None else [n for n in schema.names if n == "step" or n in columns]
+        table = file.read(columns=wanted)
     missing = table.column("step").null_count
     if missing:
         raise TraceError(f"{path}: column 'step' has {missing} missing values; every row needs its step.")
     return table
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _join(run: RunFolder, pieces: list[pa.Table]) -> Trace:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 
 from ebmdiag.errors import DataError
 from ebmdiag.files import replacing
+from ebmdiag.strangers import read_npz
 
 States = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -55,33 +53,14 @@ def read_samples(path: Path) -> Samples:
         DataError: it cannot be read, is too large, or holds something else.
     """
     try:
-        _refuse_sizes(path)
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in _NAMES if name in archive}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise DataError(f"{path} cannot be read as samples of chains ({reason}).") from error
+        arrays = read_npz(path, (), _NAMES, largest=LARGEST)
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read as samples of chains ({error}).") from error
     _check(path, arrays)
     typed: dict[str, Any] = {
         name: array.astype(np.float64 if name.startswith("nearest_") else np.float32) for name, array in arrays.items()
     }
     return Samples(**typed)
-
-
-def _refuse_sizes(path: Path) -> None:
-    """What an entry unpacks to must be small, and hold as much as its header claims: NumPy makes room by that."""
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        unpacked = sum(entry.file_size for entry in entries)
-        if unpacked > LARGEST:
-            raise ValueError(f"{unpacked} bytes unpacked, {LARGEST} at most")
-        for entry in entries:
-            with archive.open(entry) as handle:
-                version = np.lib.format.read_magic(handle)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(handle)
-            if math.prod(shape) * dtype.itemsize > entry.file_size:
-                raise ValueError(f"{entry.filename} claims the shape {shape}, which is more than it holds")
 
 
 def _check(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ebmdiag.arrow import floats, integers
@@ -20,6 +18,7 @@ from ebmdiag.chains.metadata import ChainsMetadata
 from ebmdiag.chains.schema import MEASURES, check_chains_schema
 from ebmdiag.errors import TraceError
 from ebmdiag.locks import is_held
+from ebmdiag.strangers import opened_parquet
 
 Floats = NDArray[np.float64]
 _ATTEMPTS = 20
@@ -126,27 +125,12 @@ def chain_groups(path: Path) -> Iterator[tuple[int, pa.Table]]:
         TraceError: it cannot be read as a table of chains.
     """
     first = 0
-    with _opened(path) as file:
+    with opened_parquet(path) as file:
+        check_chains_schema(file.schema_arrow, str(path))
         for place in range(file.num_row_groups):
             group = file.read_row_group(place)
             yield first, group
             first += len(group)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """A table of chains to read from; what goes wrong becomes a sentence."""
-    try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            check_chains_schema(file.schema_arrow, str(path))
-            yield file
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise TraceError(
-            f"{path} cannot be read as Parquet: truncated, damaged or another kind of file ({reason})."
-        ) from error
 
 
 def read_chain_piece(path: Path) -> pa.Table:
@@ -156,7 +140,8 @@ def read_chain_piece(path: Path) -> pa.Table:
         TraceError: truncated, foreign, or without a needed column or value.
         FileNotFoundError: it is not there (any more).
     """
-    with _opened(path) as file:
+    with opened_parquet(path) as file:
+        check_chains_schema(file.schema_arrow, str(path))
         table = file.read()
     for name in ("phase", "init", "chain", "start", "draw", "energy"):
         if table.column(name).null_count:

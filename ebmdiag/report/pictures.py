@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebmdiag.errors import DataError
+from ebmdiag.strangers import read_npz
 
 Floats = NDArray[np.float64]
 Modes = NDArray[np.int8]
@@ -166,9 +165,8 @@ def read_landscape(path: Path, step: int) -> Landscape:
     """
     try:
         arrays = _arrays(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise DataError(f"{path.name} cannot be read as a landscape and is not shown ({reason}).") from error
+    except ValueError as error:
+        raise DataError(f"{path.name} cannot be read as a landscape and is not shown ({error}).") from error
     _check_shapes(path, arrays)
     step = int(arrays["step"]) if arrays["step"].shape == () else step
     grid, log_true, energy, samples = (arrays[name].astype(np.float64) for name in _NAMES)
@@ -184,15 +182,10 @@ _MODES = ("modes", "sample_modes", "mode_names")
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > LARGEST_LANDSCAPE:
-        raise ValueError(f"{unpacked} bytes unpacked, {LARGEST_LANDSCAPE} at most")
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = {name: np.asarray(archive[name]) for name in (*_NAMES, "step")}
-        if any(array.dtype.kind not in "fiu" for array in arrays.values()):
-            raise ValueError("arrays must hold numbers")
-        return arrays | {name: np.asarray(archive[name]) for name in _MODES if name in archive.files}
+    arrays = read_npz(path, (*_NAMES, "step"), _MODES, largest=LARGEST_LANDSCAPE)
+    if any(arrays[name].dtype.kind not in "fiu" for name in (*_NAMES, "step")):
+        raise ValueError("arrays must hold numbers")
+    return arrays
 
 
 def _checked_modes(path: Path, arrays: dict[str, NDArray[Any]]) -> tuple[Modes | None, Modes | None, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 import io
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,3 +205,13 @@ def test_broken_archives_and_bombs_are_refused(tmp_path):
         archive.writestr("grid.npy", zeros.getvalue())
     with pytest.raises(DataError, match="bytes unpacked"):
         read_landscape(path, 9)
+
+
+def test_a_landscape_that_claims_more_than_it_holds(workplace):
+    """NumPy would make room for what the header says, before it finds that nothing is there."""
+    handle = io.BytesIO()
+    np.lib.format.write_array_header_1_0(handle, {"descr": "<f8", "fortran_order": False, "shape": (10**11,)})
+    with zipfile.ZipFile("step_1.npz", "w") as archive:
+        archive.writestr("grid.npy", handle.getvalue() + b"\0" * 64)
+    with pytest.raises(DataError, match="more than it holds"):
+        read_landscape(Path("step_1.npz"), 1)

@@ -41,9 +41,10 @@ class Analysis:
         text: result → lines for a terminal.
         draw: result → pictures; the only function that may import matplotlib.
         columns: options → the trace columns that ``analyse`` needs (None: all).
-        subject: what ``analyse`` is given: the ``trace``, or the ``run`` (its :class:`~ebmdiag.runfolder.RunFolder`)
-            for what lies beside the trace. Such an analysis raises
-            :class:`~ebmdiag.errors.NothingToAnalyse` where the run has none of it.
+        subject: what ``analyse`` is given: the ``trace``; the ``run`` (its :class:`~ebmdiag.runfolder.RunFolder`)
+            for what lies beside the trace, and then it raises :class:`~ebmdiag.errors.NothingToAnalyse` where the run
+            has none of it; or several ``runs``: a sequence of functions, columns → trace, one for each run, so that
+            they need not lie in memory together. Such an analysis is a section of a report of several runs.
     """
 
     name: str
@@ -55,4 +56,4 @@ class Analysis:
     text: Callable[[Result], Iterable[str]]
     draw: Callable[[Result], list[Drawing]]
     columns: Callable[[Any], list[str] | None] = field(default=lambda options: None)
-    subject: Literal["trace", "run"] = "trace"
+    subject: Literal["trace", "run", "runs"] = "trace"

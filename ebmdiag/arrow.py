@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def floats(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:
     """Values as float64, shape (rows,); a missing value is NaN."""
     column = column.cast(pa.float64())
     if column.null_count:
@@ -28,5 +28,12 @@ def integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.concatenate([np.empty(0, np.int64), *_pieces(column)])
 
 
-def _pieces(column: pa.ChunkedArray) -> Iterable[NDArray[np.generic]]:
-    return [np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)]
+def validity(column: pa.ChunkedArray | pa.Array) -> NDArray[np.bool_]:
+    """Where a value is, shape (rows,)."""
+    bytes_ = column.is_valid().cast(pa.uint8())  # DLPack knows no bits
+    return np.concatenate([np.empty(0, np.uint8), *_pieces(bytes_)]).view(np.bool_)
+
+
+def _pieces(column: pa.ChunkedArray | pa.Array) -> Iterable[NDArray[np.generic]]:
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return [np.from_dlpack(chunk) for chunk in chunks if len(chunk)]

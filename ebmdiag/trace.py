@@ -7,39 +7,54 @@ since a killed process may leave both behind.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from ebmdiag.arrow import floats, integers
+from ebmdiag.columns import Column, Floats, Rows, Steps, TableRows
 from ebmdiag.errors import TraceError, UsageError
-from ebmdiag.locks import is_held
 from ebmdiag.metadata import TraceMetadata
 from ebmdiag.names import nearest
+from ebmdiag.pieces import part_paths as part_paths
+from ebmdiag.pieces import read_piece as read_piece
+from ebmdiag.pieces import rows_after as rows_after
 from ebmdiag.runfolder import RunFolder
-from ebmdiag.schema import check_schema, metadata_of
-from ebmdiag.strangers import opened_parquet
+from ebmdiag.stored import StoredRows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ATTEMPTS = 20
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace:
-    """Rows of one run, by column, and what the run says of itself."""
+    """Rows of one run, by column, and what the run says of itself.
+
+    Of :func:`read_trace` all columns lie in memory. Of :func:`open_trace` they stay in the file: each is read when it
+    is asked for, and again when it is asked for again; ``table`` reads them all and keeps them.
+
+    Attributes:
+        path: of the trace file.
+        rows: where the columns come from; an Arrow table may be given.
+        metadata: what the run says of itself.
+    """
 
     path: Path
-    table: pa.Table
+    rows: Rows
     metadata: TraceMetadata
 
+    def __post_init__(self) -> None:
+        if isinstance(self.rows, pa.Table):
+            object.__setattr__(self, "rows", TableRows(self.rows))
+
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return len(self.rows.steps)
+
+    def __repr__(self) -> str:
+        return f"Trace({str(self.path)!r}, {len(self)} rows, {self.metadata.state})"
 
     @property
     def name(self) -> str:
@@ -47,27 +62,38 @@ class Trace:
         return self.path.stem
 
     @property
-    def steps(self) -> NDArray[np.int64]:
-        """Iteration numbers, shape (rows,)."""
-        return integers(self.table.column("step"))
+    def table(self) -> pa.Table:
+        """All columns, in memory from then on."""
+        return self.rows.table
+
+    @property
+    def steps(self) -> Steps:
+        """Iteration numbers, shape (rows,); shared by all who ask, so not to be written to."""
+        return self.rows.steps
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all columns, those without a value too."""
+        return self.rows.names
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that hold at least one value."""
-        return tuple(name for name in self.table.column_names if self.table.column(name).null_count < len(self))
+        return tuple(name for name in self.names if not self.rows.is_empty(name))
 
-    def series(self, column: str) -> NDArray[np.float64]:
+    def series(self, column: str) -> Floats:
         """One column as float64, shape (rows,), every value finite.
 
         Raises:
             UsageError: there is no such column.
             TraceError: it holds no values, a gap, or a value that is not finite.
         """
-        values = self._values(column)
-        self._refuse_gaps(column, values)
-        return values
+        found = self._column(column)
+        if not np.isfinite(found.values).all():
+            self._refuse_gaps(column, found)
+        return found.values
 
-    def measured(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def measured(self, column: str) -> tuple[Steps, Floats]:
         """Steps and values, each of shape (measured rows,), of the rows that hold a value.
 
         For columns that are measured now and then, or undefined at times.
@@ -76,41 +102,49 @@ class Trace:
             UsageError: there is no such column.
             TraceError: it holds no values, or one that is not finite.
         """
-        values, present = self._values(column), self._present(column)
-        if not np.isfinite(values[present]).all():
-            self._refuse_gaps(column, values)
-        return self.steps[present], values[present]
+        found = self._column(column)
+        steps, values = self.steps, found.values
+        if found.present is not None:
+            steps, values = steps[found.present], values[found.present]
+        if not np.isfinite(values).all():
+            self._refuse_gaps(column, found)
+        return steps, values
 
-    def _values(self, column: str) -> NDArray[np.float64]:
-        """Values of a column that has some, NaN where there is none."""
-        if column not in self.table.column_names:
+    def values(self, column: str) -> Floats:
+        """One column as it is: float64, shape (rows,), NaN where there is no value.
+
+        Raises:
+            UsageError: there is no such column.
+            TraceError: it holds no values.
+        """
+        return self._column(column).values
+
+    def _column(self, name: str) -> Column:
+        """A column that has values."""
+        if name not in self.names:
             raise UsageError(
-                f"{self.path}: no column '{column}'{nearest(column, self.columns)} It has: {', '.join(self.columns)}."
+                f"{self.path}: no column '{name}'{nearest(name, self.columns)} It has: {', '.join(self.columns)}."
             )
-        chunked = self.table.column(column)
-        if len(self) and chunked.null_count == len(self):
-            raise TraceError(f"{self.path}: column '{column}' is empty; it has values in: {', '.join(self.columns)}.")
-        return floats(chunked)
+        found = self.rows.column(name)
+        if len(self) and not found.count:
+            raise TraceError(f"{self.path}: column '{name}' is empty; it has values in: {', '.join(self.columns)}.")
+        return found
 
-    def _present(self, column: str) -> NDArray[np.bool_]:
-        return floats(self.table.column(column).is_valid().cast("float64")) > 0
-
-    def _refuse_gaps(self, column: str, values: NDArray[np.float64]) -> None:
-        bad = ~np.isfinite(values)
-        if not bad.any():
-            return
-        present = self._present(column)
-        first = int(np.argmax(bad))
-        if np.isfinite(values[present]).all():
+    def _refuse_gaps(self, column: str, found: Column) -> None:
+        """Raise what is wrong with a column that has a value which is absent or not finite."""
+        values, finite = found.values, np.isfinite(found.values)
+        present = np.ones(len(values), dtype=np.bool_) if found.present is None else found.present
+        first = int(np.argmin(finite))
+        step = int(self.steps[first])
+        if finite[present].all():
             raise TraceError(
                 f"{self.path}, column '{column}': only {int(present.sum())} of {len(values)} rows hold a value (the "
-                f"first gap is at step {int(self.steps[first])}); 'ebmdiag summary' takes such a column, an "
+                f"first gap is at step {step}); 'ebmdiag summary' takes such a column, an "
                 "analysis of every iteration does not (or choose rows without gaps with --from and --until)."
             )
-        step = int(self.steps[first])
-        what = "missing" if self.table.column(column)[first].as_py() is None else str(values[first])
+        what = str(values[first]) if present[first] else "missing"
         raise TraceError(
-            f"{self.path}, column '{column}': {int(bad.sum())} of {len(values)} values are not finite "
+            f"{self.path}, column '{column}': {int((~finite).sum())} of {len(values)} values are not finite "
             f"(the first, {what}, at step {step}); choose rows without them with --from and --until."
         )
 
@@ -129,7 +163,18 @@ class Trace:
                 [f"from step {first} on"] * (first is not None) + [f"up to step {last}"] * (last is not None)
             )
             raise UsageError(f"{self.path}: no row {wanted}; the trace holds {span}.")
-        return replace(self, table=self.table.slice(low, high - low))
+        return self._of(self.rows.slice(low, high))
+
+    def latest(self, rows: int) -> Trace:
+        """The last ``rows`` rows; all, if there are not so many."""
+        return self._of(self.rows.slice(max(0, len(self) - rows), len(self)))
+
+    def only(self, columns: Iterable[str]) -> Trace:
+        """The same rows with these columns and ``step`` only; unknown names are left to :meth:`series` to name."""
+        return self._of(self.rows.only({"step", *columns}))
+
+    def _of(self, rows: Rows) -> Trace:
+        return replace(self, rows=rows)
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a data frame."""
@@ -138,7 +183,7 @@ class Trace:
 
 
 def read_trace(path: str | Path, columns: list[str] | None = None) -> Trace:
-    """Read a trace, whatever the state of its run.
+    """Read a trace into memory, whatever the state of its run.
 
     Args:
         path: the trace file, or the run's folder beside it. A run that is still alive (or was killed) has
@@ -148,92 +193,21 @@ def read_trace(path: str | Path, columns: list[str] | None = None) -> Trace:
     Raises:
         TraceError: nothing is there, or it cannot be read as a trace.
     """
-    run = RunFolder.of(path)
-    for _ in range(_ATTEMPTS):
-        before = _signature(run)
-        try:
-            pieces = _read_pieces(run, columns)
-        except FileNotFoundError:  # a part was compacted away between listing and reading
-            continue
-        if before == _signature(run):
-            return _join(run, pieces)
-    raise TraceError(f"{run.trace} keeps changing while it is read; try again.")
+    stored = open_trace(path)
+    return replace(stored, rows=(stored if columns is None else stored.only(columns)).table)
 
 
-def _signature(run: RunFolder) -> tuple[object, ...]:
-    """Changes whenever the trace file is replaced: then parts may have gone into it."""
-    try:
-        stat = run.trace.stat()
-    except OSError:
-        return ()
-    return (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+def open_trace(path: str | Path) -> Trace:
+    """A trace whose columns are read when they are asked for: a long one never lies in memory as a whole.
 
+    The rows are those that are there now, also for a column that is read later, when the run has grown and its parts
+    have been merged. A column that cannot be read is refused when it is asked for.
 
-def _read_pieces(run: RunFolder, columns: list[str] | None) -> list[pa.Table]:
-    paths = part_paths(run)
-    if run.trace.exists():
-        paths.insert(0, run.trace)
-    if not paths:
-        raise TraceError(f"{run.trace}: no such trace (and no parts of one in {run.parts}).")
-    return [read_piece(path, columns) for path in paths]
-
-
-def part_paths(run: RunFolder) -> list[Path]:
-    """The parts of a run, oldest first."""
-    return sorted(run.parts.glob("part-*.parquet"))
-
-
-def read_piece(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """One Parquet file of a trace, checked against the contract.
+    Args:
+        path: as of :func:`read_trace`.
 
     Raises:
-        TraceError: empty, truncated, foreign, or without a needed column.
-        FileNotFoundError: it is not there (any more).
+        TraceError: nothing is there, it cannot be read as a trace, or (later) its rows have been replaced by others.
     """
-    if path.is_file() and path.stat().st_size == 0:
-        raise TraceError(f"{path} is empty (0 bytes), not a trace.")
-    with opened_parquet(path) as file:
-        schema = file.schema_arrow
-        check_schema(schema, str(path))
-        wanted = None if columns is None else [n for n in schema.names if n == "step" or n in columns]
-        table = file.read(columns=wanted)
-    missing = table.column("step").null_count
-    if missing:
-        raise TraceError(f"{path}: column 'step' has {missing} missing values; every row needs its step.")
-    return table
-
-
-def _join(run: RunFolder, pieces: list[pa.Table]) -> Trace:
-    kept: list[pa.Table] = []
-    last: int | None = None
-    newest = pieces[0]  # a part that adds no row was left behind by a kill after it had been merged
-    for piece in pieces:
-        fresh = rows_after(piece, last)
-        kept.append(fresh)
-        if fresh.num_rows:
-            last = int(fresh.column("step")[-1].as_py())
-            newest = piece
-    metadata = metadata_of(newest.schema, str(run.trace))
-    if metadata.state == "running" and not is_held(run.lock):
-        metadata = metadata.with_state("interrupted", "the process that wrote this run is gone")
-    table = pa.concat_tables([piece.replace_schema_metadata(None) for piece in kept], promote_options="default")
-    _refuse_disorder(run.trace, table)
-    return Trace(run.trace, table, metadata)
-
-
-def rows_after(piece: pa.Table, step: int | None) -> pa.Table:
-    """The rows of later steps than ``step`` (all, if None)."""
-    if step is None or not piece.num_rows:
-        return piece
-    steps = integers(piece.column("step"))
-    return piece.slice(int(np.searchsorted(steps, step, side="right")))
-
-
-def _refuse_disorder(path: Path, table: pa.Table) -> None:
-    steps = integers(table.column("step"))
-    wrong = np.flatnonzero(steps[1:] <= steps[:-1])
-    if len(wrong):
-        row = int(wrong[0])
-        raise TraceError(
-            f"{path}: steps must increase, but row {row + 2} has step {steps[row + 1]} after step {steps[row]}."
-        )
+    rows = StoredRows.of(RunFolder.of(path))
+    return Trace(rows.store.run.trace, rows, rows.store.metadata)

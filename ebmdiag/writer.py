@@ -7,6 +7,7 @@ they reach Parquet, since a null in a required column would close the file and l
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,13 +38,23 @@ _ROW_GROUP = 50_000
 _AGAIN = "add --force or --resume (in Python: force=True or resume=True)"
 
 
+def _plain_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(recipe), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"recipe must be plain JSON (texts, numbers, lists, tables), but {error}.") from error
+    return plain
+
+
 class TraceWriter:
     """Log one row an iteration; use it as a context manager.
 
     Args:
         path: the trace file, ``….parquet``; a folder of the same stem holds the parts.
         epsilon: ε of the Langevin noise, for the units (ignored if ``metadata`` is given).
-        metadata: all facts about the run; by default only ε.
+        metadata: all facts about the run; by default only ε, recipe and seed.
+        recipe: your settings, as plain JSON; 'ebmdiag compare' pools runs whose recipes say the same.
+        seed: of the run; runs of one recipe and seed are one run.
         extra: names of your own columns, nullable float64.
         flush_rows, flush_seconds: a part is written after so many rows or seconds, whichever comes first.
         force: replace an existing trace.
@@ -52,7 +63,7 @@ class TraceWriter:
 
     Raises:
         OutputExistsError: a trace is there, and neither ``force`` nor ``resume`` is given.
-        UsageError: another process is writing this run.
+        UsageError: another process is writing this run, or the recipe is not plain JSON.
 
     Example:
         >>> with TraceWriter("runs/mine.parquet", epsilon=0.01) as trace:   # doctest: +SKIP
@@ -66,6 +77,8 @@ class TraceWriter:
         *,
         epsilon: float | None = None,
         metadata: TraceMetadata | None = None,
+        recipe: Mapping[str, Any] | None = None,
+        seed: int | None = None,
         extra: Iterable[str] = (),
         flush_rows: int = 100,
         flush_seconds: float = 5.0,
@@ -75,7 +88,10 @@ class TraceWriter:
         if metadata is None:
             if epsilon is None:
                 raise UsageError("TraceWriter needs epsilon (or metadata), to state the units of U.")
-            metadata = TraceMetadata.create(epsilon=epsilon, producer="ebmdiag.TraceWriter")
+            facts = {"recipe": _plain_recipe(recipe or {}), "seed": seed}
+            metadata = TraceMetadata.create(epsilon=epsilon, producer="ebmdiag.TraceWriter", **facts)
+        elif recipe is not None or seed is not None:
+            raise UsageError("TraceWriter takes recipe and seed either by themselves or in metadata, not both.")
         if flush_rows < 1 or not flush_seconds > 0:
             raise UsageError("flush_rows must be at least 1 and flush_seconds above 0.")
         self.run = RunFolder.of(path)

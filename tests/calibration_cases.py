@@ -226,7 +226,7 @@ def _with_gaps(trace: Any, case: Case) -> Any:
         if gaps.any():
             filled = pa.array(values.astype(np.float64), mask=gaps)
             table = table.set_column(table.column_names.index(name), name, filled)
-    return replace(trace, table=table)
+    return replace(trace, rows=table)
 
 
 def verdict_of(case: Case, limits: Mapping[str, float] | None = None) -> Verdict:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ebmdiag.trace import Trace
 
 Series = NDArray[np.float64]
-Measured = tuple[NDArray[np.int64], Series]
 
 SET_BY_THE_RUN = ("step", "elapsed_s", "learning_rate")  # not measured: a mean of them says nothing
 _DRAWN = 2
@@ -81,41 +80,53 @@ def analyse(trace: Trace, options: Options) -> Result:
         UsageError: a column that was asked for is not there.
         TraceError: a column that was asked for has gaps or values that are not finite.
     """
-    measured, notes = _measured(trace, options)
-    estimates = {
-        f"{name}:{key}": value
-        for name, (_, x) in measured.items()
-        for key, value in _estimates(x, options.level).items()
-    }
-    estimates |= _temperature(measured, options.level)
-    tables = {f"series:{name}": _bins(name, *measured[name]) for name in list(measured)[:_DRAWN]}
-    counts = {name: len(x) for name, (_, x) in measured.items()}
-    settings = {"columns": list(measured), "measured": counts, "level": options.level, **span(trace)}
-    return Result("summary", trace.name, len(trace), settings, estimates, tables, (*row_notes(trace), *notes))
-
-
-def _measured(trace: Trace, options: Options) -> tuple[dict[str, Measured], list[str]]:
-    """Steps and values of each column, and what there is to say of those with gaps."""
-    measured: dict[str, Measured] = {}
+    known: dict[str, _Known] = {}
     gaps: list[str] = []
-    chosen = options.columns or [name for name in _ordered(trace.columns) if name not in SET_BY_THE_RUN]
-    for name in chosen:
+    for name in options.columns or _measured(trace):
         try:
-            measured[name] = trace.measured(name)
+            known[name] = _known(trace, name, options.level, drawn=len(known) < _DRAWN)
         except TraceError:
             if options.columns:
                 raise
             gaps.append(name)
-    notes = [f"left out, since values are missing or not finite: {', '.join(gaps)}."] if gaps else []
-    return measured, [*notes, *_sparse(measured, len(trace))]
+    estimates = {f"{name}:{key}": value for name, one in known.items() for key, value in one.estimates.items()}
+    if known.keys() >= {"gradient_power", "curvature"}:
+        estimates |= _temperature(trace, options.level)
+    tables = {f"series:{name}": one.series for name, one in known.items() if one.series is not None}
+    counts = {name: one.rows for name, one in known.items()}
+    settings = {"columns": list(known), "measured": counts, "level": options.level, **span(trace)}
+    notes = (*row_notes(trace), *_left_out(gaps), *_sparse(counts, len(trace)))
+    return Result("summary", trace.name, len(trace), settings, estimates, tables, notes)
 
 
-def _sparse(measured: dict[str, Measured], rows: int) -> list[str]:
+@dataclass(frozen=True)
+class _Known:
+    """What is kept of a column: a long trace has more of them than fit in memory at once."""
+
+    rows: int
+    estimates: dict[str, Estimate]
+    series: Table | None
+
+
+def _known(trace: Trace, name: str, level: float, *, drawn: bool) -> _Known:
+    steps, x = trace.measured(name)
+    return _Known(len(x), _estimates(x, level), _bins(name, steps, x) if drawn else None)
+
+
+def _measured(trace: Trace) -> list[str]:
+    return [name for name in _ordered(trace.columns) if name not in SET_BY_THE_RUN]
+
+
+def _left_out(names: list[str]) -> list[str]:
+    return [f"left out, since values are missing or not finite: {', '.join(names)}."] if names else []
+
+
+def _sparse(measured: dict[str, int], rows: int) -> list[str]:
     """One note for all columns that have a value in the same number of rows."""
     counts: dict[int, list[str]] = {}
-    for name, (steps, _) in measured.items():
-        if len(steps) < rows:
-            counts.setdefault(len(steps), []).append(name)
+    for name, count in measured.items():
+        if count < rows:
+            counts.setdefault(count, []).append(name)
     return [f"measured in {count} of {rows} rows only: {', '.join(names)}." for count, names in counts.items()]
 
 
@@ -139,23 +150,23 @@ def _estimates(x: Series, level: float) -> dict[str, Estimate]:
     }
 
 
-def _temperature(measured: dict[str, Measured], level: float) -> dict[str, Estimate]:
+def _temperature(trace: Trace, level: float) -> dict[str, Estimate]:
     """``configurational_temperature:ratio``: mean power over mean curvature, which a mean of their ratios is not.
 
     Its error is that of the mean of (power - ratio · curvature) / mean curvature (delta method).
     """
-    power, curvature = measured.get("gradient_power"), measured.get("curvature")
-    if power is None or curvature is None or not np.array_equal(power[0], curvature[0]) or not len(power[1]):
+    (where, power), (there, curvature) = trace.measured("gradient_power"), trace.measured("curvature")
+    if not np.array_equal(where, there) or not len(power):
         return {}
-    below = mean_with_error(curvature[1])
+    below = mean_with_error(curvature)
     if not below.value > 3 * below.error:
         return {
             "configurational_temperature:ratio": Estimate.undefined(
                 "the mean curvature is not known to a third of itself"
             )
         }
-    ratio = float(power[1].mean()) / below.value
-    rest = mean_with_error((power[1] - ratio * curvature[1]) / below.value)
+    ratio = float(power.mean()) / below.value
+    rest = mean_with_error((power - ratio * curvature) / below.value)
     half = quantile(level) * rest.error
     known = Estimate.doubted(ratio, rest.reason, low=ratio - half, high=ratio + half)
     name = "configurational_temperature"

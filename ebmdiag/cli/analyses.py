@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
@@ -20,6 +20,7 @@ from ebmdiag.cli.options import (
     print_json,
     run_argument,
     trace_argument,
+    traces_argument,
     until_option,
 )
 from ebmdiag.errors import EbmdiagError, TraceError, UsageError
@@ -30,30 +31,32 @@ from ebmdiag.runfolder import RunFolder
 from ebmdiag.terminal import printable
 
 if TYPE_CHECKING:
-    from ebmdiag.trace import Trace
+    from ebmdiag.report.answers import Reader
 
 UNDETERMINED = 4
 _OWN = "option_"  # keeps an analysis' option from taking the name of a common one
 _COMMON = {"--from", "--until", "--json", "--out", "--force", "--strict", "--help"}
+_SUBJECTS = {"trace": trace_argument, "run": run_argument, "runs": traces_argument}
 _MARKS = {"info": "=", "warning": "!", "error": "!!"}
 
 
 def analysis_command(analysis: Analysis) -> click.Command:
-    """``ebmdiag NAME TRACE [options]`` for one analysis.
+    """``ebmdiag NAME TRACE [options]`` for one analysis; ``NAME TRACE...`` for one of several runs.
 
     Raises:
         EbmdiagError: an option has a type that a command line cannot offer, or the name of a common one.
     """
 
-    def command(trace: Path, **values: Any) -> int:
+    def command(trace: Path | tuple[Path, ...], **values: Any) -> int:
         chosen = {name.removeprefix(_OWN): value for name, value in values.items() if name.startswith(_OWN)}
         common = {name: value for name, value in values.items() if not name.startswith(_OWN)}
-        return _run(analysis, trace, analysis.options(**chosen), **common)
+        paths = trace if isinstance(trace, tuple) else (trace,)
+        return _run(analysis, paths, analysis.options(**chosen), **common)
 
     decorators = [
-        trace_argument if analysis.subject == "trace" else run_argument,
+        _SUBJECTS[analysis.subject],
         *_own_options(analysis),
-        *((from_option, until_option) if analysis.subject == "trace" else ()),
+        *((from_option, until_option) if analysis.subject != "run" else ()),
         json_option,
         out_option(f"Draw the result: a file ending in {', '.join('.' + kind for kind in FORMATS)}."),
         force_option,
@@ -67,7 +70,7 @@ def analysis_command(analysis: Analysis) -> click.Command:
 
 def _run(
     analysis: Analysis,
-    path: Path,
+    paths: Sequence[Path],
     options: Any,
     *,
     as_json: bool,
@@ -79,10 +82,7 @@ def _run(
 ) -> int:
     if out is not None:
         _check_output(out, force=force)
-    if analysis.subject == "run":
-        result = analysis.analyse(_existing(RunFolder.of(path)), options)
-    else:
-        result = analysis.analyse(_rows(path, analysis.columns(options), first, last), options)
+    result = _analysed(analysis, paths, options, first, last)
     findings = analysis.judge(result)
     if as_json:
         print_json({"result": result.to_json(), "findings": [finding.to_json() for finding in findings]})
@@ -93,20 +93,28 @@ def _run(
     return UNDETERMINED if strict and not _all_reliable(result) else 0
 
 
+def _analysed(analysis: Analysis, paths: Sequence[Path], options: Any, first: int | None, last: int | None) -> Result:
+    if analysis.subject == "run":
+        return analysis.analyse(_existing(RunFolder.of(paths[0])), options)
+    if analysis.subject == "runs":
+        return analysis.analyse([_reader(path, first, last) for path in paths], options)
+    return analysis.analyse(_reader(paths[0], first, last)(analysis.columns(options)), options)
+
+
+def _reader(path: Path, first: int | None, last: int | None) -> Reader:
+    """Columns → those of the steps that were asked for; all of one state of the file, however often it is asked."""
+    from ebmdiag.report.diagnosis import reader
+    from ebmdiag.trace import open_trace
+
+    trace = open_trace(path)
+    return reader(trace if first is None and last is None else trace.between(first, last))
+
+
 def _spoken(findings: list[Finding]) -> Iterator[str]:
     for finding in findings:
         yield f"{_MARKS[finding.severity]} {finding.statement}"
         if finding.severity != "info" and finding.advice:
             yield f"  {finding.advice}"
-
-
-def _rows(path: Path, columns: list[str] | None, first: int | None, last: int | None) -> Trace:
-    from ebmdiag.trace import read_trace
-
-    trace = read_trace(path, columns)
-    if columns and not set(columns) <= set(trace.table.column_names):
-        trace = read_trace(path)  # so that the complaint about a missing column can name those that are there
-    return trace if first is None and last is None else trace.between(first, last)
 
 
 def _existing(run: RunFolder) -> RunFolder:

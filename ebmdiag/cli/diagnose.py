@@ -22,6 +22,7 @@ from ebmdiag.cli.options import (
     until_option,
 )
 from ebmdiag.cli.report import refuse_trace, write_page
+from ebmdiag.cli.whereabouts import require_run
 from ebmdiag.errors import TraceError, UsageError
 from ebmdiag.files import refuse_existing, write_bytes
 
@@ -118,7 +119,7 @@ def _diagnosed(trace: Path, first: int | None, last: int | None, limits: Mapping
 
     began = time.perf_counter()
     try:
-        found = (gather if whole else diagnose)(trace, first, last, limits)
+        found = (gather if whole else diagnose)(require_run(trace), first, last, limits)
     except TraceError as error:
         return Suite(str(trace), None, str(error), time.perf_counter() - began)
     return Suite(str(trace), found, "", time.perf_counter() - began)

@@ -17,6 +17,9 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 trace_argument: Decorator = click.argument("trace", type=click.Path(path_type=Path), metavar="TRACE")
 run_argument: Decorator = click.argument("trace", type=click.Path(path_type=Path), metavar="RUN")
+traces_argument: Decorator = click.argument(
+    "trace", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="TRACE..."
+)
 json_option: Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Print the numbers as JSON to stdout; notes go to stderr."
 )

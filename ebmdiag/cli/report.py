@@ -18,10 +18,12 @@ from ebmdiag.cli.options import (
     print_json,
     until_option,
 )
+from ebmdiag.cli.whereabouts import require_run
 from ebmdiag.errors import UsageError
 from ebmdiag.files import refuse_existing, write_bytes
 
 if TYPE_CHECKING:
+    from ebmdiag.report.answers import Answer
     from ebmdiag.report.gather import Run
 
 SIZE_BUDGET = 5 * 1024**2
@@ -54,23 +56,26 @@ def report(
 
     from ebmdiag.report.gather import gather
 
-    runs = [gather(trace, first, last, chosen) for trace in traces]
-    write_page(path, runs)
+    runs = [gather(require_run(trace), first, last, chosen) for trace in traces]
+    comparisons = write_page(path, runs)
     if as_json:
         from ebmdiag.report.twin import to_json
 
-        print_json(to_json(runs))
+        print_json(to_json(runs, comparisons))
 
 
-def write_page(path: Path, runs: Sequence[Run]) -> None:
-    """Write the page of these runs, and say how large it is."""
+def write_page(path: Path, runs: Sequence[Run]) -> Sequence[Answer]:
+    """Write the page of these runs, say how large it is, and hand back what compares them."""
+    from ebmdiag.report.compare import comparisons
     from ebmdiag.report.render import render
 
-    page = render(runs)
+    several = comparisons(runs)
+    page = render(runs, several)
     write_bytes(path, page)
     click.echo(f"wrote {path} ({len(page) / 1024**2:.1f} MB)", err=True)
     if len(page) > SIZE_BUDGET:
         click.echo(f"note: the page is larger than {SIZE_BUDGET // 1024**2} MB; compare fewer runs at once.", err=True)
+    return several
 
 
 def _place(traces: tuple[Path, ...], out: Path | None, *, force: bool) -> Path:

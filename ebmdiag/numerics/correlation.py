@@ -15,11 +15,11 @@ centred, hence the argument ``centred``.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ebmdiag.numerics.scaling import Series, unit_vector
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16  # rows transformed together: what stays in a core's cache
 _ODD_FACTORS = (1, 3, 5, 9, 15, 25, 27, 45, 75, 81, 125, 135)
 
 
@@ -77,19 +77,26 @@ def _lagged_products(x: Series, y: Series, max_lag: int) -> Series:
         return result
     lags = np.arange(-reach, reach + 1)
     result[lags + max_lag] = 0.0
-    block = max(_BLOCK, 4 * reach)  # long series in pieces: memory does not grow with the transform
+    block = max(_BLOCK, 4 * reach)
     for begin in range(0, len(x), block):
-        result[lags + max_lag] += _of_block(x, y, begin, min(begin + block, len(x)), reach)[lags]
+        result[lags + max_lag] += _of_block(x, y, begin, min(begin + block, len(x)), lags)
     return result
 
 
-def _of_block(x: Series, y: Series, begin: int, end: int, reach: int) -> Series:
-    """The terms with ``begin`` <= t < ``end``; entry k of the result is that of lag k, negative ones from its end."""
-    low = max(0, begin - reach)
-    neighbours, own = x[low : min(end + reach, len(x))], y[begin:end]
-    size = fast_length(len(neighbours) + len(own) + 2 * reach)  # padding: shifted ends must not meet
+def _of_block(x: Series, y: Series, begin: int, end: int, lags: NDArray[np.int64]) -> Series:
+    """The terms with ``begin`` <= t < ``end`` at these consecutive lags, shape (lags,).
+
+    The sum over shifts of a circle is right where no other shift falls on a wanted one: overlap-save, not padding to
+    twice the length.
+    """
+    low = max(0, begin + int(lags[0]))
+    neighbours, own = x[low : end + int(lags[-1])], y[begin:end]
+    shifts = lags + begin - low
+    size = fast_length(max(len(own) + int(shifts[-1]), len(neighbours) - min(int(shifts[0]), 0)))
     spectrum, other = np.fft.rfft(neighbours, size), np.fft.rfft(own, size)
-    return np.roll(np.fft.irfft(spectrum * other.conj(), size), low - begin)
+    np.conjugate(other, out=other)
+    spectrum *= other
+    return np.asarray(np.fft.irfft(spectrum, size)[shifts % size], dtype=np.float64)
 
 
 def fast_length(at_least: int) -> int:

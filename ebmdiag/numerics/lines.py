@@ -33,6 +33,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ebmdiag.numerics.periodic import Periodic
 from ebmdiag.numerics.scaling import Series, checked, deviations, undefined
 from ebmdiag.numerics.whitening import burg, gain_at, whitened
 
@@ -47,7 +48,7 @@ _ROUNDING = 1e-20  # of the variance: what is left of a wave that is subtracted 
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(Periodic):
     """The wave that stands out most.
 
     Attributes:
@@ -65,16 +66,6 @@ class Line:
     amplitude_error: float
     order: int
     rows: int
-
-    @property
-    def period(self) -> float:
-        """Rows."""
-        return 1 / self.frequency
-
-    @property
-    def period_error(self) -> float:
-        """Rows."""
-        return self.frequency_error / self.frequency**2
 
     @property
     def share(self) -> float:

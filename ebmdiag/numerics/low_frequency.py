@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ebmdiag.numerics.bands import all_lags, automatic_bandwidth, later_memory, windowed_sum
+from ebmdiag.numerics.contrast import Contrast, two_sided
 from ebmdiag.numerics.mean import TIMES_NEEDED, unbiased_time
 from ebmdiag.numerics.scaling import Series, checked, deviations, undefined
 
@@ -36,7 +37,6 @@ _MOST_WEIGHTS, _FEWEST_WEIGHTS = 64, 3
 _TIMES_A_WEIGHT = 6
 _DEGREE = 3
 _ROUNDING = 1e-12
-_NEVER = 10**15  # rows
 
 
 @dataclass(frozen=True)
@@ -75,37 +75,6 @@ class Slow:
     def long_enough(self) -> bool:
         """Whether the sizes of the tests hold: 50 autocorrelation times, and 50 rows."""
         return self.rows >= max(self.needed_rows, TIMES_NEEDED)
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """How much of a shape is in a series, in its units, with standard error, degrees of freedom and p (two-sided)."""
-
-    value: float
-    error: float
-    freedom: int
-    p_value: float
-
-    def bounds(self, level: float) -> tuple[float, float]:
-        """The two-sided interval of this level."""
-        half = student_quantile(self.freedom, (1 + level) / 2) * self.error
-        return self.value - half, self.value + half
-
-    def equivalence_p(self, margin: float) -> float:
-        """p of two one-sided tests (Schuirmann 1987, J. Pharmacokin. Biopharm. 15:657) of |value| >= ``margin``."""
-        from scipy.special import stdtr
-
-        if self.error == 0:
-            return float(abs(self.value) >= margin)
-        return float(stdtr(self.freedom, (abs(self.value) - margin) / self.error))
-
-    def rows_for(self, margin: float, level: float, rows: int) -> int:
-        """About how many rows would settle which side of the ``margin`` the value lies on, if it stayed what it is."""
-        distance = abs(margin - abs(self.value))
-        if distance == 0:
-            return _NEVER
-        wanted = student_quantile(self.freedom, level) * self.error / distance
-        return math.ceil(min(rows * wanted**2, _NEVER))
 
 
 def slow(x: ArrayLike) -> Slow:
@@ -206,22 +175,6 @@ def noise_without(weights: Series, unit: Series) -> tuple[float, int]:
 def _contrast(series: Slow, value: float, error: float, freedom: int) -> Contrast:
     p_value = two_sided(value, error, freedom)
     return Contrast(math.ldexp(value, series.exponent), math.ldexp(error, series.exponent), freedom, p_value)
-
-
-def two_sided(value: float, error: float, freedom: int) -> float:
-    """p of Student's t; 0 where there is no noise at all, and 1 where there is nothing."""
-    from scipy.special import stdtr
-
-    if error == 0:
-        return float(value == 0)
-    return 2 * float(stdtr(freedom, -abs(value) / error))
-
-
-def student_quantile(freedom: int, probability: float) -> float:
-    """The quantile of Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, probability))
 
 
 def _memory(rest: Series) -> tuple[float, float, int | None]:

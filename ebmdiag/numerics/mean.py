@@ -76,7 +76,10 @@ def mean_with_error(x: ArrayLike) -> Mean:
 def mean_and_deviation(x: Series) -> tuple[float, float]:
     """Mean and standard deviation (divisor n), safe against overflow and large offsets."""
     scaled, exponent = to_unit_size(x)
-    mean = float(np.ldexp(scaled[0] + (scaled - scaled[0]).mean(), exponent))
+    first = scaled[0]
+    scaled -= first
+    mean = float(np.ldexp(first + scaled.mean(), exponent))
+    del scaled
     spread, size = deviations(x)
     return mean, float(np.ldexp(np.sqrt((spread @ spread) / len(x)), size))
 

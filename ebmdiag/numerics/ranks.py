@@ -134,7 +134,7 @@ def _few(values: Draws) -> str:
 
 
 def _unmixed(rhat: float) -> str:
-    return f"the chains have not mixed: R-hat is {rhat:.3f}, at or above {MIXED}" if rhat >= MIXED else ""
+    return f"the chains do not agree: R-hat is {rhat:.3f}, at or above {MIXED}" if rhat >= MIXED else ""
 
 
 def _small(size: float, what: str) -> str:

@@ -14,6 +14,7 @@ Series = NDArray[np.float64]
 
 MIN_ROWS = 4
 FEW_ROWS = 50
+_LARGEST_POWER = 1000  # 2^±1000 is still a normal number
 _ROUNDING = 8 * float(np.finfo(np.float64).eps)  # a spread below this share of the size is round-off
 
 
@@ -34,19 +35,26 @@ def checked(x: ArrayLike) -> Series:
 
 def to_unit_size(x: Series) -> tuple[Series, int]:
     """``x`` times a power of two so that the largest |x| lies in [1/2, 1), and e with x = result · 2^e."""
-    largest = float(np.abs(x).max(initial=0.0))
-    exponent = int(np.frexp(largest)[1])
+    exponent = _exponent(x)
+    if abs(exponent) <= _LARGEST_POWER:
+        return x * 2.0**-exponent, exponent  # the same to the last bit, and several times as fast
     return np.ldexp(x, -exponent), exponent
+
+
+def _exponent(x: Series) -> int:
+    """e with the largest |x| in [1/2, 1) · 2^e, without another array of this size; 0 if there is none."""
+    return int(np.frexp(max(-x.min(), x.max()))[1]) if len(x) else 0
 
 
 def deviations(x: Series) -> tuple[Series, int]:
     """Deviations from the mean, scaled to unit size, and e with x - mean(x) = result · 2^e."""
     if len(x) == 0:
         return x, 0
-    scaled, outer = to_unit_size(x)
-    shifted = scaled - scaled[0]
-    shifted = shifted - shifted.mean()
-    shifted, inner = to_unit_size(shifted - shifted.mean())
+    shifted, outer = to_unit_size(x)
+    shifted -= shifted[0]
+    shifted -= shifted.mean()
+    shifted -= shifted.mean()
+    shifted, inner = to_unit_size(shifted)
     return shifted, outer + inner
 
 
@@ -56,7 +64,8 @@ def unit_vector(x: ArrayLike, *, centred: bool = True) -> Series:
     if undefined(values):
         return np.full(len(values), np.nan)
     scaled, _ = deviations(values) if centred else to_unit_size(values)
-    return np.asarray(scaled / np.sqrt(scaled @ scaled), dtype=np.float64)
+    scaled /= np.sqrt(scaled @ scaled)
+    return scaled
 
 
 def spread_share(x: ArrayLike) -> float:
@@ -80,8 +89,8 @@ def undefined(x: Series) -> str:
         return f"{len(x)} rows are too few: at least {MIN_ROWS} are needed"
     if x.min() == x.max():
         return "the series is constant"
-    scaled, _ = to_unit_size(x)
-    if float(scaled.max() - scaled.min()) <= _ROUNDING * float(np.abs(scaled).max()):
+    low, high = np.ldexp([x.min(), x.max()], -_exponent(x))
+    if high - low <= _ROUNDING * max(-low, high):
         return "the series is constant up to the rounding of float64"
     return ""
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ebmdiag.numerics.periodic import Periodic
 from ebmdiag.numerics.scaling import Series, to_unit_size
 from ebmdiag.numerics.whitening import burg, burg_fixed
 
@@ -32,7 +33,7 @@ _OTHER = 2.0  # Akaike's price of a coefficient
 
 
 @dataclass(frozen=True)
-class Peak:
+class Peak(Periodic):
     """The most prominent peak of an autoregression's spectrum.
 
     Attributes:
@@ -51,16 +52,6 @@ class Peak:
     quality_low: float
     quality_high: float
     order: int
-
-    @property
-    def period(self) -> float:
-        """Rows."""
-        return 1 / self.frequency
-
-    @property
-    def period_error(self) -> float:
-        """Rows."""
-        return self.frequency_error / self.frequency**2
 
     @property
     def modulus(self) -> float:

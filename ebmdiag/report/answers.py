@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ebmdiag.analysis import Analysis
@@ -34,8 +34,30 @@ class Answer:
 
 def answers(read: Reader, place: RunFolder) -> Iterator[Answer]:
     """One answer of each registered analysis that has something to look at, in the order of the report's sections."""
+
+    def put(analysis: Analysis) -> Result:
+        options = analysis.options()
+        if analysis.subject == "runs":
+            raise NothingToAnalyse("a single run has nothing to be compared with.")
+        return analysis.analyse(place if analysis.subject == "run" else read(analysis.columns(options)), options)
+
+    return _answered(put)
+
+
+def answers_of_several(readers: Sequence[Reader]) -> Iterator[Answer]:
+    """One answer of each registered analysis that looks at several runs at once."""
+
+    def put(analysis: Analysis) -> Result:
+        if analysis.subject != "runs":
+            raise NothingToAnalyse("it looks at one run at a time.")
+        return analysis.analyse(readers, analysis.options())
+
+    return _answered(put)
+
+
+def _answered(put: Callable[[Analysis], Result]) -> Iterator[Answer]:
     for name in section_order(registered(ANALYSES)):
-        found = answer(name, read, place)
+        found = _answer(name, put)
         if found is not None:
             yield found
 
@@ -49,17 +71,17 @@ def _place(name: str) -> int:
     return FIRST_SECTIONS.index(name) if name in FIRST_SECTIONS else len(FIRST_SECTIONS)
 
 
-def answer(name: str, read: Reader, place: RunFolder) -> Answer | None:
+def _answer(name: str, put: Callable[[Analysis], Result]) -> Answer | None:
     """One analysis with its default options; a fault that it knows becomes the answer's ``failure``.
 
-    None where the run has none of what the analysis looks at.
+    None where there is nothing that it looks at.
     """
     try:
         analysis: Analysis = load(ANALYSES, name)
     except EbmdiagError as error:
         return Answer(name, name, "", failure=str(error))
     try:
-        result = _analysed(analysis, read, place)
+        result = put(analysis)
         findings = tuple(analysis.judge(result))
     except NothingToAnalyse:
         return None
@@ -68,11 +90,6 @@ def answer(name: str, read: Reader, place: RunFolder) -> Answer | None:
     except Exception as error:  # noqa: BLE001 - one analysis, perhaps a third party's, must not cost all others
         return Answer(name, analysis.title, analysis.summary, analysis, failure=f"it failed: {error!r}")
     return Answer(name, analysis.title, analysis.summary, analysis, result, findings)
-
-
-def _analysed(analysis: Analysis, read: Reader, place: RunFolder) -> Result:
-    options = analysis.options()
-    return analysis.analyse(place if analysis.subject == "run" else read(analysis.columns(options)), options)
 
 
 def origin(finding: Finding, given: Iterable[Answer]) -> Answer | None:

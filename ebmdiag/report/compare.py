@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ebmdiag.names import distinct
+from ebmdiag.replicates import groups
+from ebmdiag.report.answers import Answer, answers_of_several
+from ebmdiag.report.diagnosis import reader
 from ebmdiag.report.gather import Run
 from ebmdiag.report.tables import Cell, TableView
 from ebmdiag.report.views import last_elapsed
@@ -18,10 +23,39 @@ _HEADER = ("rows", "last step", "ε", "elapsed", "errors", "warnings", "median d
 
 def run_names(runs: Sequence[Run]) -> list[str]:
     """The names of the runs; where two are alike, with their folder."""
-    names = [run.name for run in runs]
-    return [
-        f"{run.trace.path.resolve().parent.name}/{run.name}" if names.count(run.name) > 1 else run.name for run in runs
+    return distinct([run.path for run in runs])
+
+
+def comparisons(runs: Sequence[Run]) -> tuple[Answer, ...]:
+    """What the analyses of several runs say; nothing of a single one."""
+    if len(runs) < 2:
+        return ()
+    found = answers_of_several([reader(run.trace) for run in runs])
+    return tuple(answer for answer in found if answer.analysis)  # one that cannot be loaded, each run's part names
+
+
+def by_recipe(runs: Sequence[Run]) -> TableView | None:
+    """How many runs of each recipe ended where on the two axes; None where no recipe has two runs."""
+    found = groups([(name, run.metadata, run.path) for name, run in zip(run_names(runs), runs, strict=True)])
+    if len(found) == len(runs):
+        return None
+    places = _PLACES if any(run.verdict for run in runs) else ()
+    rows = [
+        [
+            Cell(group.label),
+            Cell(number(len(members)), numeric=True),
+            Cell(_counted(run.metadata.state for run in members)),
+            *(Cell(_counted(run.axes[axis].place if axis in run.axes else "–" for run in members)) for axis in places),
+        ]
+        for group in found
+        for members in [[runs[place] for place in group.members]]
     ]
+    return TableView("Recipes: where their runs stand", ["recipe", "runs", "state", *places], rows, stacked=True)
+
+
+def _counted(places: Iterable[str]) -> str:
+    """``4 stable, 1 undetermined``."""
+    return ", ".join(f"{count} {place}" for place, count in Counter(places).most_common())
 
 
 def overview(runs: Sequence[Run]) -> TableView:
@@ -53,7 +87,7 @@ def later_median(run: Run, column: str) -> float | None:
     """Median of the finite values in the later half of the rows; None if there are none."""
     if column not in run.trace.columns:
         return None
-    values = np.array(run.trace.table.column(column).slice(len(run.trace) // 2).drop_null(), dtype=np.float64)
+    values = run.trace.values(column)[len(run.trace) // 2 :]
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else None
 

@@ -1,7 +1,8 @@
 """What all analyses say of one run, and the verdict on it: everything but pictures.
 
 ``ebmdiag diagnose`` prints a :class:`Diagnosis`; the report shows one with the series and pictures beside it. Each
-analysis that says which columns it needs is given those only, so that a long trace never lies in memory as a whole.
+analysis that says which columns it needs is given those only, and a column is read from the file when it is asked for,
+so that a long trace never lies in memory as a whole.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ebmdiag.registry import VERDICTS, load, registered
 from ebmdiag.report.answers import SEVERITIES, Answer, Reader, answers, origin
 from ebmdiag.result import Finding, Severity
 from ebmdiag.runfolder import RunFolder
-from ebmdiag.trace import Trace, read_trace
+from ebmdiag.trace import Trace, open_trace
 from ebmdiag.verdict import Judgement, Rules, Verdict
 
 USUAL_RULES = "two_axes"
@@ -88,17 +89,22 @@ def diagnose(
         TraceError: the trace cannot be read, or holds no rows.
         UsageError: no row lies between ``first`` and ``last``, or a limit has no known name.
     """
-    whole = with_rows(read_trace(path, []))
+    whole = with_rows(open_trace(path))
     used = whole.between(first, last)
-    end = int(used.steps[-1])  # a run that is alive may grow meanwhile
+    return judged(used, len(whole), reader(used), limits)
+
+
+def reader(trace: Trace) -> Reader:
+    """Hands out a trace's columns, each time anew: what one analysis has read is let go with it.
+
+    A trace that lacks a column is handed out with all of its own, so that a complaint can name those.
+    """
 
     def read(columns: list[str] | None) -> Trace:
-        found = read_trace(path, columns)
-        if columns and not set(columns) <= set(found.table.column_names):
-            found = read_trace(path)  # so that a complaint about a missing column can name those that are there
-        return found.between(first, end)
+        lacks = columns is not None and not set(columns) <= set(trace.names)
+        return trace.only(trace.names if columns is None or lacks else columns)
 
-    return judged(used, len(whole), read, limits)
+    return read
 
 
 def with_rows(trace: Trace) -> Trace:

@@ -32,6 +32,7 @@ def one(run: Diagnosis, width: int = 100, *, verbose: bool = False) -> Iterator[
         yield from ("", f"{name}: {axis.place}", *_wrapped(axis, width))
     if run.verdict is None:
         yield from ("", f"no verdict: {run.undecided or NO_RULES}")
+    yield from _undone(run)
     yield from _evidence(run.axes)
     yield from ("", "findings" if run.findings else "findings: none")
     notes = sum(finding.severity == "info" for _, finding in run.findings)
@@ -41,9 +42,27 @@ def one(run: Diagnosis, width: int = 100, *, verbose: bool = False) -> Iterator[
             yield from _finding(answer.name if answer else "", finding, width)
     if folded:
         yield f"=  {notes} notes, of what is as it should be or not to be judged: add -v to read them"
+
+
+def failures(run: Diagnosis) -> list[str]:
+    """One line for each analysis that could not be done, and for what others left out of the files beside the trace."""
+    failed = [f"{answer.name} could not be done: {answer.failure}" for answer in run.answers if answer.failure]
+    return [*failed, *_left_out(run)]
+
+
+def _left_out(run: Diagnosis) -> Iterator[str]:
+    """Notes of analyses of the run's folder: damaged tables, chains that were broken off."""
     for answer in run.answers:
-        if answer.failure:
-            yield f"- {answer.name} could not be done: {answer.failure}"
+        if answer.result is not None and answer.analysis is not None and answer.analysis.subject == "run":
+            yield from (f"{answer.name}: {note}" for note in answer.result.notes)
+
+
+def _undone(run: Diagnosis) -> Iterator[str]:
+    """The verdict was reached without these, so they stand beside it."""
+    said = failures(run)
+    if said:
+        yield ""
+        yield from (f"{MARKS['warning'].ljust(2)} {line}" for line in said)
 
 
 def _wrapped(axis: Judgement, width: int) -> Iterator[str]:
@@ -89,13 +108,14 @@ def table(rows: Sequence[Sequence[str]], numeric: set[int]) -> list[str]:
 
 
 def several(runs: Sequence[tuple[str, Diagnosis | None]]) -> list[str]:
-    """One row for each trace: where it stands, and how many findings of each kind.
+    """One row for each trace: where it stands, and how many findings of each kind; below, what could not be done.
 
     Args:
         runs: the trace as it was given, and its diagnosis; None where it could not be read.
     """
     header = ("trace", "state", "rows", "stability", "convergence", "errors", "warnings")
-    return table([header, *(_line(name, run) for name, run in runs)], numeric={2, 5, 6})
+    rows = table([header, *(_line(name, run) for name, run in runs)], numeric={2, 5, 6})
+    return [*rows, *(f"! {name}: {said}" for name, run in runs if run is not None for said in failures(run))]
 
 
 def _line(name: str, run: Diagnosis | None) -> tuple[str, ...]:

@@ -11,21 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ebmdiag.arrow import floats
-from ebmdiag.report.diagnosis import Diagnosis, judged, with_rows
+from ebmdiag.report.diagnosis import Diagnosis, judged, reader, with_rows
 from ebmdiag.report.envelope import Envelope, envelope
 from ebmdiag.report.pictures import Folder, read_chain_pictures, read_landscapes, read_pictures
 from ebmdiag.report.series import SHOWN
 from ebmdiag.result import Table
 from ebmdiag.runfolder import RunFolder
-from ebmdiag.trace import Trace, read_trace
+from ebmdiag.trace import Trace, open_trace
 
 _LARGEST_ENVIRONMENT = 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Diagnosis):
-    """One run, as the report tells of it: its diagnosis, and all that is to be seen beside it."""
+    """One run, as the report tells of it: its diagnosis, and all that is to be seen beside it.
+
+    ``trace`` reads a column when it is asked for; its ``table`` would lie in memory as a whole from then on.
+    """
 
     trace: Trace
     series: tuple[Envelope, ...]
@@ -45,11 +47,11 @@ def gather(
         TraceError: the trace cannot be read, or holds no rows.
         UsageError: no row lies between ``first`` and ``last``, or a limit has no known name.
     """
-    whole = with_rows(read_trace(path))
+    whole = with_rows(open_trace(path))
     trace = whole.between(first, last)
     place = RunFolder.of(path)
     environment, notes = _environment(place.environment)
-    diagnosis = judged(trace, len(whole), lambda columns: trace, limits)
+    diagnosis = judged(trace, len(whole), reader(trace), limits)
     return Run(
         **{**vars(diagnosis), "notes": (*notes, *diagnosis.notes)},
         trace=trace,
@@ -63,15 +65,16 @@ def gather(
 
 
 def _series(trace: Trace) -> Iterable[Envelope]:
+    known = trace.columns
     for column in SHOWN:
-        if column in trace.columns:
-            yield envelope(column, trace.steps, floats(trace.table.column(column)))
+        if column in known:
+            yield envelope(column, trace.steps, trace.values(column))
 
 
 def _other_columns(trace: Trace) -> Table | None:
     """Extremes, quartiles and last value of each column that has no figure of its own."""
     names = [name for name in trace.columns if name not in ("step", *SHOWN)]
-    rows = [(name, _spread(floats(trace.table.column(name)))) for name in names]
+    rows = [(name, _spread(trace.values(name))) for name in names]
     rows = [(name, spread) for name, spread in rows if spread is not None]
     if not rows:
         return None
@@ -83,10 +86,14 @@ def _other_columns(trace: Trace) -> Table | None:
 
 
 def _spread(values: NDArray[np.float64]) -> tuple[float, ...] | None:
-    known = values[np.isfinite(values)]
+    """Of the finite values; the array is used up."""
+    finite = np.isfinite(values)
+    known = values if finite.all() else values[finite]
     if not len(known):
         return None
-    return (len(known), *np.percentile(known, [0, 25, 50, 75, 100]).tolist(), float(known[-1]))
+    last = float(known[-1])
+    quartiles = np.percentile(known, [0, 25, 50, 75, 100], overwrite_input=True).tolist()
+    return (len(known), *quartiles, last)
 
 
 def _environment(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:

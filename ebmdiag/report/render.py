@@ -10,17 +10,24 @@ from typing import Any
 
 from ebmdiag._version import VERSION
 from ebmdiag.report import compare
+from ebmdiag.report.answers import Answer
 from ebmdiag.report.gather import Run
-from ebmdiag.report.views import Plot, map_plot, view
+from ebmdiag.report.views import Plot, comparison, map_plot, view
 from ebmdiag.report.wording import opening, symbol, unit
 
 GENERATOR = f"ebmdiag {VERSION}"
 _MARK = b'<meta name="generator" content="ebmdiag '
 _HEAD = 4096
+MOST_WHOLE = 4
+"""Runs on one page that are shown with all their figures; more would make it larger than 5 MB."""
 
 
-def render(runs: Sequence[Run]) -> bytes:
+def render(runs: Sequence[Run], comparisons: Sequence[Answer] = ()) -> bytes:
     """The page of one run, or of several with a comparison in front.
+
+    Args:
+        runs: all that is shown of each.
+        comparisons: what analyses of several runs say (:func:`ebmdiag.report.compare.comparisons`).
 
     Returns:
         UTF-8. It loads nothing from anywhere and says so in a content security policy.
@@ -40,9 +47,11 @@ def render(runs: Sequence[Run]) -> bytes:
             style=Markup(style),  # noqa: S704 - our own file
             style_hash=digest,
             names=compare.run_names(runs),
-            runs=[view(run, suffix) for run, suffix in zip(runs, suffixes, strict=True)],
+            runs=[view(run, suffix, whole=len(runs) <= MOST_WHOLE) for run, suffix in zip(runs, suffixes, strict=True)],
             several=several,
             map=_shared_map(runs) if several else None,
+            by_recipe=compare.by_recipe(runs) if several else None,
+            comparisons=[comparison(answer) for answer in comparisons],
             overview=compare.overview(runs) if several else None,
             side_by_side=compare.estimates_side_by_side(runs) if several else None,
         )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ebmdiag.analysis import Drawing
 from ebmdiag.report.envelope import Envelope
 from ebmdiag.report.style import INK, SERIES, house_style
+from ebmdiag.report.ticks import formatter
 from ebmdiag.report.wording import number, sentence
 from ebmdiag.result import Table
 from ebmdiag.statistics import BY_COLUMN
@@ -31,7 +32,6 @@ _MARGINS = {"left": 0.115, "right": 0.96, "top": 0.97}  # alike in all, so that 
 def draw(series: Envelope) -> Drawing:
     """One figure: band from smallest to largest value of each bin, and the running mean."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
 
     with house_style():
         wide = series.column == "d_s_t"
@@ -41,7 +41,7 @@ def draw(series: Envelope) -> Drawing:
         _plot(axes, series)
         statistic = BY_COLUMN[series.column]
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+            axis.set_major_formatter(formatter())
         axes.set(xlabel="step", ylabel=f"{series.column}  ({statistic.unit})")
         if wide:
             axes.axhline(0, color=INK, linewidth=0.6)

@@ -93,6 +93,17 @@ def panels(rows: int = 1, columns: int = 1, *, height: float = HEIGHT) -> tuple[
     return figure, list(grid.flat)
 
 
+def literal(text: str) -> str:
+    """A stranger's words as matplotlib has to be told them: no mathematics, and never hidden from a legend.
+
+    Example:
+        >>> literal("_a$b$")
+        ' _a\\\\$b\\\\$'
+    """
+    escaped = text.replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped
+
+
 def save(figure: Figure, path: Path, kind: str) -> None:
     """Write a figure on white ground; the same figure gives the same bytes.
 

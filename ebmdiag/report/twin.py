@@ -16,10 +16,16 @@ from ebmdiag.report.landscape import compare
 from ebmdiag.report.pictures import Picture
 
 
-def to_json(runs: Sequence[Run]) -> dict[str, Any]:
-    """All runs: facts, findings (worst first), results, envelopes, landscape distances. Plain JSON."""
+def to_json(runs: Sequence[Run], comparisons: Sequence[Answer] = ()) -> dict[str, Any]:
+    """All runs: facts, findings (worst first), results, envelopes, landscape distances; and what compares them."""
     named = zip(run_names(runs), runs, strict=True)
-    document: dict[str, Any] = finite({"ebmdiag": VERSION, "runs": [_run(name, run) for name, run in named]})
+    document: dict[str, Any] = finite(
+        {
+            "ebmdiag": VERSION,
+            "runs": [_run(name, run) for name, run in named],
+            "comparisons": [_answer(answer) for answer in comparisons],
+        }
+    )
     return document
 
 

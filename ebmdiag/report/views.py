@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 from markupsafe import Markup
 
 from ebmdiag.analysis import Analysis, Drawing
 from ebmdiag.errors import EbmdiagError
 from ebmdiag.report import landscape, series
-from ebmdiag.report.answers import Answer
+from ebmdiag.report.answers import SEVERITIES, Answer
 from ebmdiag.report.gather import Run
 from ebmdiag.report.glossary import entries
 from ebmdiag.report.pictures import Folder, Picture
@@ -63,6 +64,7 @@ class Section:
     estimates: TableView | None = None
     tables: Sequence[TableView] = ()
     settings: str = ""
+    findings: Sequence[FindingView] = ()
 
 
 @dataclass(frozen=True)
@@ -91,16 +93,14 @@ class RunView:
     glossary: Sequence[Statistic] = field(default_factory=list)
 
 
-def view(run: Run, suffix: str = "") -> RunView:
-    """Everything about one run; ``suffix`` keeps its anchors apart from those of other runs on the page."""
+def view(run: Run, suffix: str = "", *, whole: bool = True) -> RunView:
+    """Everything about one run, or, not whole, all but its figures and the numbers of the analyses.
+
+    ``suffix`` keeps its anchors apart from those of other runs on the page.
+    """
     metadata = run.trace.metadata
     common = common_notes(run)
-    sections = [
-        _traces(run, suffix),
-        *(_section(answer, suffix, common, _leading(run, answer)) for answer in run.answers),
-    ]
-    if run.landscapes.files:
-        sections.append(_landscapes(run, suffix))
+    sections = _sections(run, suffix, common) if whole else []
     return RunView(
         anchor=f"run{suffix}",
         suffix=suffix,
@@ -108,21 +108,36 @@ def view(run: Run, suffix: str = "") -> RunView:
         state=metadata.state,
         message="" if metadata.message is None else str(metadata.message),
         facts=facts(run),
-        notes=(*run.notes, *common),
-        findings=[_finding(answer, finding, suffix) for answer, finding in run.findings],
+        notes=(*run.notes, *common, *([] if whole else [f"Its figures: 'ebmdiag report {run.path}'."])),
+        findings=[_finding(answer, finding, suffix, linked=whole) for answer, finding in run.findings],
         sections=sections,
         axes=axes_view(run),
         undecided=run.undecided,
         map=None if suffix or run.verdict is None else map_plot([(run.name, run.verdict)]),
         methods=methods_view(run),
-        images=[_image(picture) for picture in run.images.images],
-        image_note=_further(run.images, "Further grids"),
-        chains=[_chains(picture) for picture in run.chains.images],
-        chains_note=_further(run.chains, "Older pictures"),
+        images=[_image(picture) for picture in run.images.images] if whole else (),
+        image_note=_further(run.images, "Further grids") if whole else "",
+        chains=[_chains(picture) for picture in run.chains.images] if whole else (),
+        chains_note=_further(run.chains, "Older pictures") if whole else "",
         recipe=nested_views("recipe", metadata.recipe),
         environment=_environment(run),
         glossary=entries(run.trace.columns),
     )
+
+
+def _sections(run: Run, suffix: str, common: Sequence[str]) -> list[Section]:
+    sections = [
+        _traces(run, suffix),
+        *(_section(answer, suffix, common, _leading(run, answer)) for answer in run.answers),
+    ]
+    return [*sections, *([_landscapes(run, suffix)] if run.landscapes.files else [])]
+
+
+def comparison(answer: Answer) -> Section:
+    """What one analysis of several runs says, with its findings, which no run's own list has."""
+    found = sorted(answer.findings, key=lambda finding: SEVERITIES.index(finding.severity))
+    section = _section(answer, "", (), found[0] if found else None)
+    return replace(section, findings=[_finding(answer, finding, "") for finding in found])
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
@@ -147,8 +162,9 @@ def last_elapsed(run: Run) -> float | None:
     """Seconds of training at the last row that has them."""
     if "elapsed_s" not in run.trace.columns:
         return None
-    known = run.trace.table.column("elapsed_s").drop_null()
-    return float(known[-1].as_py())
+    known = run.trace.values("elapsed_s")
+    known = known[~np.isnan(known)]
+    return float(known[-1]) if len(known) else None
 
 
 def map_plot(runs: Sequence[tuple[str, Verdict | None]]) -> Plot:
@@ -162,7 +178,7 @@ def _leading(run: Run, answer: Answer) -> Finding | None:
     return next((finding for owner, finding in run.findings if owner is answer), None)
 
 
-def _finding(answer: Answer | None, finding: Finding, suffix: str) -> FindingView:
+def _finding(answer: Answer | None, finding: Finding, suffix: str, *, linked: bool = True) -> FindingView:
     numbers = [
         f"{word} {number(value)}"
         for word, value in (("value", finding.value), ("limit", finding.limit))
@@ -173,7 +189,7 @@ def _finding(answer: Answer | None, finding: Finding, suffix: str) -> FindingVie
         word=_WORDS[finding.severity],
         finding=finding,
         section=answer.title if answer else "Verdict",
-        anchor=f"{answer.name if answer else 'verdict'}{suffix}",
+        anchor=f"{(answer.name if answer else 'verdict') if linked else 'run'}{suffix}",
         numbers=", ".join(numbers),
     )
 

@@ -9,6 +9,7 @@ from chain_tables import THIN, Course, L, autoregressive, moved, settled, with_m
 from scipy.stats import binom
 
 from ebmdiag.errors import UsageError
+from ebmdiag.result import Estimate
 from ebmdiag.runfolder import RunFolder
 from ebmdiag_analyses.convergence import Options, analyse, judge
 from ebmdiag_analyses.convergence.limits import Limits
@@ -48,6 +49,35 @@ def test_chains_of_one_law_are_the_model(tmp_path, rng):
     assert "as far as energy, projections and end states see" in said["short-run-is-model"].statement
     assert "no trace of the start" in said["starts-forgotten-states"].statement
     assert "no trace of the start" in said["starts-forgotten"].statement
+
+
+@pytest.mark.parametrize(
+    ("rhat", "draws", "word"),
+    [(1.005, 900.0, "mixed"), (1.005, 100.0, "nearly mixed"), (1.05, 900.0, "nearly mixed"), (1.2, 900.0, "not mixed")],
+)
+def test_every_sentence_has_the_same_word_for_mixing(tmp_path, rng, rhat, draws, word):
+    nearest = {kind: np.abs(rng.standard_normal(CHAINS)) for kind in ("data", "short", "long")}
+    result = looked_at(tmp_path, settled(rng, CHAINS, copies=2), nearest=nearest)
+    numbers = {"rhat": rhat, "ess:bulk": draws, "ess:tail": draws}
+    planted = {name: Estimate(value) for name, value in numbers.items()}
+    result = dataclasses.replace(result, estimates={**result.estimates, **planted})
+    said = spoken(result)
+    assert f"the long chains have {word}:" in said["mixing"].statement
+    code = "short-run-undetermined" if word == "not mixed" else "short-run-is-model"
+    assert re.search(rf"the long (run has|chains have) {word}\b", said[code].statement)
+    others = {"nearly mixed", "not mixed"} - {word}
+    assert not any(other in finding.statement for finding in said.values() for other in others)
+    assert not any("mixed" in one.reason for one in result.estimates.values())  # R-hats from 1.01 on are doubted there
+
+
+def test_chains_that_mix_but_remember_their_starts_are_not_called_unmixed(tmp_path, rng):
+    result = looked_at(tmp_path, settled(rng, CHAINS, copies=2))
+    planted = {"rhat": 1.05, "nested": 1.5, "nested:p": 1e-9}
+    planted = {name: Estimate(value) for name, value in planted.items()}
+    said = spoken(dataclasses.replace(result, estimates={**result.estimates, **planted}))
+    statement = said["short-run-undetermined"].statement
+    assert "have nearly mixed (R-hat 1.05), but those of one start still know it (nested R-hat 1.5)" in statement
+    assert "have nearly mixed" in said["mixing"].statement
 
 
 def test_drifting_energy(tmp_path, rng):

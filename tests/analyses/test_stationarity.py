@@ -107,6 +107,26 @@ def test_jumps_are_listed_with_their_steps():
     assert any(f"step {row[0]} (+" in line for line in text(result))
 
 
+@pytest.mark.parametrize("name", ["r_t", "d_s_t"])
+def test_the_advice_names_the_step_of_the_last_jump_and_leads_to_a_settled_run(name):
+    x = noise(2000) - 2 * (np.arange(2000) < 900)
+    advised = [finding.advice for finding in judge(of(x, name)) if finding.severity == "warning"]
+    steps = {int(advice.partition("--from ")[2].partition(";")[0]) for advice in advised}
+    assert len(advised) == (2 if name == "d_s_t" else 1)
+    assert len(steps) == 1
+    (step,) = steps
+    assert step == pytest.approx(901, abs=4)
+    assert not [one for one in judge(of(x[step - 1 :], name)) if one.severity == "warning"]
+
+
+def test_where_nobody_knows_a_step_none_is_named():
+    drift = noise(2000) + 5 * np.exp(-np.arange(2000) / 2000)
+    for x in (noise(2000) + 0.8, noise(2000) + 2 * (np.arange(2000) > 1850)):  # never 0; a jump near the end
+        (advice,) = {one.advice for one in judge(of(x, "d_s_t")) if one.severity == "warning"} or {""}
+        assert "with --from;" in advice or "with --from," in advice
+    assert all("--from" in one.advice for one in judge(of(drift, "r_t")) if one.severity == "warning")
+
+
 def test_estimates_are_those_of_the_numerics():
     x = autoregression(np.random.default_rng(6), 0.5, (1000,)) + 3
     found = of(x, level=0.9).estimates
@@ -169,7 +189,7 @@ def test_default_columns_and_gaps():
 def test_a_column_of_every_third_iteration():
     trace = memory_trace({"d_s_t": noise(600)})
     some = [float(value) if i % 3 == 2 else None for i, value in enumerate(noise(600, 1))]
-    trace = replace(trace, table=trace.table.append_column("virial", pa.array(some)))
+    trace = replace(trace, rows=trace.table.append_column("virial", pa.array(some)))
     result = analyse(trace, Options())
     assert result.settings["measured"] == {"d_s_t": 600, "virial": 200}
     assert result.settings["iterations_apart"]["virial"] == 3

@@ -8,6 +8,7 @@ import pytest
 from series import autoregression, memory_trace
 
 from ebmdiag.numerics.mean import mean_with_error
+from ebmdiag_analyses.selection import row_notes, span
 from ebmdiag_analyses.summary import Options, analyse, draw, judge, text
 
 RNG = np.random.default_rng(71)
@@ -80,7 +81,7 @@ def test_a_column_of_every_third_iteration_is_summarized_over_its_rows():
     d = np.random.default_rng(1).normal(size=90)
     now_and_then = [float(value) if i % 3 == 2 else None for i, value in enumerate(d)]
     trace = memory_trace({"d_s_t": d})
-    trace = replace(trace, table=trace.table.append_column("ksd", pa.array(now_and_then)))
+    trace = replace(trace, rows=trace.table.append_column("ksd", pa.array(now_and_then)))
     result = analyse(trace, Options())
     assert result.estimates["ksd:mean"].value == pytest.approx(np.mean(d[2::3]))
     assert "measured in 30 of 90 rows only: ksd." in result.notes
@@ -134,3 +135,20 @@ def test_the_temperature_is_a_ratio_of_means():
     assert code not in findings_of(gradient_power=power, curvature=curvature)
     assert findings_of(gradient_power=1.5 * power, curvature=curvature)[code].severity == "warning"
     assert code not in findings_of(gradient_power=power, curvature=noise[1])  # a curvature that may be 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "spacing", "note"),
+    [
+        (range(1, 9), 1, None),
+        (range(5, 45, 5), 5, "every 5 iterations a row"),
+        ([1, 2, 3, 4, 5, 6, 9, 10], None, "irregular (from 1 to 3 iterations apart)"),
+        ([1, 4, 7, 10, 12, 15, 18, 21], None, "irregular (from 2 to 3 iterations apart)"),
+        ([7], None, None),
+    ],
+)
+def test_the_spacing_of_rows_is_seen_across_stretches(monkeypatch, steps, spacing, note):
+    monkeypatch.setattr("ebmdiag_analyses.selection._STRETCH", 3)
+    trace = memory_trace({"d_s_t": np.zeros(len(steps))}, steps)
+    assert span(trace)["iterations_per_row"] == spacing
+    assert [note in one for one in row_notes(trace)] == ([True] if note else [])

@@ -250,6 +250,23 @@ def test_after_a_burst_at_the_start_the_advice_is_where_it_ends():
     assert diagnosed({"d_s_t": d[first:], "r_t": settled(rng, 4000)[first:]}).place == "weakly oscillating"
 
 
+@pytest.mark.parametrize("others", [(), ("stationarity",), ("balance",)])
+def test_the_advice_to_leave_out_the_beginning_names_a_step_where_one_is_known(others):
+    """By a jump of d, or by where r settled; followed, it leads to a verdict."""
+    rng, rows = np.random.default_rng(1), np.arange(4000)
+    d = simulate(rng, first_order(0.3), 4000) - 3.0 * (rows < 1000)
+    r = settled(rng, 4000) * (1 - 0.8 * np.exp(-rows / 250))
+    found = diagnosed({"d_s_t": d, "r_t": r}, *others)
+    assert found.place == "undetermined"
+    if not others:
+        assert "with --from;" in found.advice
+        return
+    first = int(found.advice.partition("--from ")[2].partition(";")[0])
+    assert first == pytest.approx(1000, abs=10 if others == ("stationarity",) else 400)
+    later = {"d_s_t": d[max(first, 1000) :], "r_t": r[max(first, 1000) :]}
+    assert diagnosed(later, *others).place == "weakly oscillating"
+
+
 def test_at_a_limit_no_number_of_rows_is_promised():
     """An estimate that stands at the limit by chance: what is missing is not rows."""
     rng = np.random.default_rng(0)

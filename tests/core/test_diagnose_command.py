@@ -16,6 +16,7 @@ from ebmdiag.cli.main import call
 from ebmdiag.errors import NothingToAnalyse, TraceError
 from ebmdiag.report.diagnosis import diagnose
 from ebmdiag.report.gather import gather
+from ebmdiag.trace import read_trace
 
 DEFAULT_RULES = fake_rules(words="w")
 
@@ -104,8 +105,56 @@ def test_an_analysis_that_cannot_be_done_is_named(workplace, analyses, capsys):
     write_trace("a")
     assert call(["diagnose", "a.parquet"]) == 0
     out = capsys.readouterr().out
-    assert "- broken could not be done: no column 'v'." in out
+    lines = out.splitlines()
+    assert lines.count("!  broken could not be done: no column 'v'.") == 1
+    assert lines.index("!  broken could not be done: no column 'v'.") < lines.index("findings: none")
     assert "absent" not in out
+    write_trace("b")
+    assert call(["diagnose", "a.parquet", "b.parquet"]) == 0
+    *_, first, second = capsys.readouterr().out.splitlines()
+    assert first == "! a.parquet: broken could not be done: no column 'v'."
+    assert second == "! b.parquet: broken could not be done: no column 'v'."
+
+
+@pytest.mark.parametrize("command", [["diagnose"], ["report", "-o", "x.html"]])
+def test_a_place_without_a_run_is_one_sentence(workplace, capsys, command):
+    Path("empty").mkdir()
+    Path("runs").mkdir()
+    write_trace("runs/a")
+    for given, looked_for, instead in (
+        (
+            "empty",
+            "neither the file empty.parquet is there nor rows of a run in empty/trace",
+            "name a trace, a .parquet",
+        ),
+        ("nothere", "neither the file nothere.parquet", "the folder beside it that 'ebmdiag train' made"),
+        ("nothere.parquet", "neither the file nothere.parquet", "name a trace"),
+        ("runs", "neither the file runs.parquet", "name one of them, such as runs/a.parquet"),
+    ):
+        assert call([*command, given]) == 3
+        said = capsys.readouterr().err
+        assert said.startswith(f"ebmdiag: {given}: no such trace: ")
+        assert said.count("\n") == 1
+        assert looked_for in said
+        assert instead in said
+    assert not Path("x.html").exists()
+    assert call([*command, "runs/a"]) == 0
+
+
+def test_what_is_left_out_beside_the_trace_is_named(workplace, analyses, capsys):
+    """Notes of analyses of the folder are told; those on the rows are not, for they stand in the report."""
+    beside, rows = fake_analysis("beside"), fake_analysis("rows")
+
+    def noted(analysis):
+        return lambda trace, options: replace(analysis.analyse(trace, options), notes=("damaged.npz cannot be read.",))
+
+    folder = lambda run, options: noted(beside)(read_trace(run.trace), options)  # noqa: E731
+    analyses(replace(beside, analyse=folder, subject="run"), replace(rows, analyse=noted(rows)), rules=DEFAULT_RULES)
+    write_trace("a")
+    assert call(["diagnose", "a.parquet"]) == 0
+    out = capsys.readouterr().out
+    assert "!  beside: damaged.npz cannot be read." in out.splitlines()
+    assert out.count("damaged.npz") == 1
 
 
 def test_several_traces_are_a_table(run):

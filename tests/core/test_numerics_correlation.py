@@ -158,3 +158,16 @@ def test_long_series_in_blocks_give_the_same_sums(monkeypatch, rows, reach):
     np.testing.assert_allclose(found, full[rows - 1 - reach : rows + reach], atol=1e-13)
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(found[::-1], full[rows - 1 - reach : rows + reach], atol=1e-13)
+
+
+@pytest.mark.parametrize(("rows", "reach"), [(5, 0), (5, 4), (70, 1), (129, 20), (130, 129), (200, 63)])
+def test_sums_on_a_circle_are_those_on_a_line(monkeypatch, rows, reach):
+    """No wanted lag falls on another: in one block, in several, and where the last one is nearly empty."""
+    monkeypatch.setattr("ebmdiag.numerics.correlation._BLOCK", 64)
+    x, y = np.random.default_rng(rows).standard_normal((2, rows))
+    u, w = ((series - series.mean()) / np.linalg.norm(series - series.mean()) for series in (x, y))
+    plain = np.correlate(u, w, "full")[rows - 1 - reach : rows + reach]
+    assert crosscorrelation(x, y, reach) == pytest.approx(plain, abs=1e-14)
+    monkeypatch.setattr("ebmdiag.numerics.correlation.fast_length", lambda at_least: max(1, at_least - 1))
+    if reach:  # a circle that is one shorter is too short: the negative control
+        assert np.abs(crosscorrelation(x, y, reach) - plain).max() > 1e-6

@@ -64,7 +64,7 @@ def test_a_shifted_chain_is_detected():
     found = ranked(x)
     assert found.rhat.value > 1.05
     assert not found.bulk.reliable
-    assert "have not mixed" in found.bulk.reason
+    assert "do not agree" in found.bulk.reason
 
 
 def test_a_wider_chain_is_detected():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ebmdiag.numerics.mean import mean_and_deviation
 from ebmdiag.numerics.scaling import deviations, doubtful, spread_share, to_unit_size, undefined, unit_vector
 
 
@@ -51,3 +52,31 @@ def test_spread_share(offset):
     x = np.array([-1.0, 1.0] * 50) + offset
     assert spread_share(x * 1e200) == pytest.approx(1 / np.sqrt(1 + offset**2), rel=1e-12)
     assert spread_share(np.ones(5)) == 0
+
+
+@pytest.mark.parametrize("size", [0.0, 5e-324, 1e-310, 1e-300, 0.75, 1.0, 3e5, 1e300, 1.7e308])
+def test_a_product_with_a_power_of_two_is_that_power_to_the_last_bit(size):
+    x = np.random.default_rng(0).uniform(-1, 1, 200) * size
+    given = x.copy()
+    scaled, exponent = to_unit_size(x)
+    assert exponent == np.frexp(np.abs(x).max())[1]
+    np.testing.assert_array_equal(scaled, np.ldexp(x, -exponent))
+    deviations(x)
+    undefined(x)
+    np.testing.assert_array_equal(x, given)
+
+
+def test_deviations_leave_their_argument_alone_and_are_as_written_down():
+    x = 1e9 + np.random.default_rng(1).standard_normal(1000)
+    given = x.copy()
+    found, exponent = deviations(x)
+    np.testing.assert_array_equal(x, given)
+    scaled = np.ldexp(x, -30)
+    shifted = scaled - scaled[0]
+    shifted = shifted - shifted.mean()
+    shifted = shifted - shifted.mean()
+    np.testing.assert_array_equal(np.ldexp(found, exponent - 30), shifted)
+    unit_vector(x)
+    unit_vector(x, centred=False)
+    mean_and_deviation(x)
+    np.testing.assert_array_equal(x, given)

@@ -1,16 +1,20 @@
 """``ebmdiag report``: any run in any state, several at once, and what may be overwritten."""
 
+import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from report_files import Page, fake_analysis, install_analyses, make, write_trace
+from report_files import EVIL, Page, fake_analysis, fake_rules, install_analyses, make, write_trace
 
 from ebmdiag import TraceWriter
 from ebmdiag.cli import report as command
 from ebmdiag.cli.main import call
+from ebmdiag.errors import UsageError
 from ebmdiag.report import answers, gather
+from ebmdiag.result import Finding, Result
 
 
 @pytest.fixture
@@ -58,6 +62,84 @@ def test_several_runs_on_one_page(workplace, analyses):
     assert "3 runs compared" in page.text
     assert "other/a" in page.words_in["h2"]
     assert "Estimates side by side" in page.words_in["summary"]
+
+
+def counting_runs(name="counted", failing=False):
+    """An analysis of several runs, whose every word is hostile."""
+
+    def analyse(readers, options):
+        if failing:
+            raise UsageError(f"these cannot be compared {EVIL}")
+        names = ", ".join(read(["d_s_t"]).name for read in readers)
+        return Result(name, names, sum(len(read(["step"])) for read in readers), {"names": names})
+
+    def judge(result):
+        return [Finding("told", "info", f"{result.rows} rows {EVIL}"), Finding("grave", "warning", f"mind {EVIL}")]
+
+    return replace(fake_analysis(name), analyse=analyse, judge=judge, draw=lambda result: [], subject="runs")
+
+
+def test_an_analysis_of_several_runs_is_a_section_of_its_own(workplace, analyses):
+    analyses(fake_analysis(), counting_runs())
+    for name in ("a", "b"):
+        write_trace(name)
+    source = make("a.parquet", "b.parquet", "--until", "30")
+    page = Page(source)
+    assert page.problems == []
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert ids.count("counted") == 1
+    assert ids.index("overview") < ids.index("counted") < ids.index("run-1")
+    section = source[source.index('id="counted"') : source.index('id="run-1"')]
+    assert section.index("Mind") < section.index("60 rows")  # worst first
+    assert EVIL not in source
+    alone = Page(make("a.parquet"))
+    assert "counted" not in [attributes.get("id") for _, attributes in alone.elements]
+
+
+def test_one_that_fails_costs_nothing_else(workplace, analyses):
+    analyses(fake_analysis(), counting_runs(failing=True))
+    for name in ("a", "b"):
+        write_trace(name)
+    page = Page(make("a.parquet", "b.parquet"))
+    assert page.problems == []
+    assert any("these cannot be compared" in text for text in page.text)
+
+
+def test_its_numbers_are_in_the_twin(workplace, analyses, capsys):
+    analyses(fake_analysis(), counting_runs())
+    for name in ("a", "b"):
+        write_trace(name)
+    assert call(["report", "a.parquet", "b.parquet", "-o", "page.html", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert (found["name"], found["result"]["rows"]) == ("counted", 80)
+
+
+def test_runs_of_one_recipe_are_counted_together(workplace, analyses):
+    analyses(fake_analysis(), rules=fake_rules("stable", "converged", words="w"))
+    for seed, (name, steps) in enumerate([("a", 5), ("b", 5), ("c", 9)]):
+        write_trace(name, recipe={"langevin": {"steps": steps}, "training": {"seed": seed}})
+    source = make("a.parquet", "b.parquet", "c.parquet")
+    overview = source[source.index('id="overview"') : source.index('id="run-1"')]
+    assert "Recipes: where their runs stand" in overview
+    assert "steps 5" in overview
+    assert "2 stable" in overview
+    assert "Recipes: where" not in make("a.parquet", "c.parquet")  # no recipe has two runs
+
+
+def test_many_runs_are_shown_without_their_figures(workplace, analyses):
+    """So that a page of many seeds stays small; the names of the runs lead on."""
+    analyses(fake_analysis())
+    names = [f"run{place}" for place in range(5)]
+    for name in names:
+        write_trace(name)
+    source = make(*(f"{name}.parquet" for name in names))
+    page = Page(source)
+    assert page.problems == []
+    assert "fake-1" not in [attributes.get("id") for _, attributes in page.elements]
+    assert "ebmdiag report run3.parquet" in source
+    targets = {attributes["href"][1:] for attributes in page.all("a") if attributes["href"].startswith("#")}
+    assert targets <= {attributes.get("id") for _, attributes in page.elements}
+    assert "fake-1" in make(*(f"{name}.parquet" for name in names[:4]))
 
 
 def test_the_comparison_holds_the_medians_of_the_later_half(workplace, analyses):

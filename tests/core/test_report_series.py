@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ebmdiag.report import series
+from ebmdiag.report import series, ticks
 from ebmdiag.report.envelope import envelope
 from ebmdiag.report.svg import inline_svg
 
@@ -102,3 +102,50 @@ def test_the_table_of_a_series_has_its_extremes():
     assert table.columns["smallest"].min() == values.min()
     assert table.columns["largest"].max() == values.max()
     assert (table.columns["from step"][0], table.columns["to step"][-1]) == (1, 3456)
+
+
+# the numbers on its axes
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "0"),
+        (2500, "2,500"),
+        (9999, "9,999"),
+        (10_000, "10k"),
+        (-12_500, "−12.5k"),
+        (999_999, "1M"),
+        (200_000, "200k"),
+        (1_200_000, "1.2M"),
+        (-3e12, "−3×10¹²"),
+        (1e9, "10⁹"),
+        (0.00025, "0.00025"),
+        (2e-7, "2×10⁻⁷"),
+    ],
+)
+def test_ticks_are_short(value, said):
+    assert ticks.short(value) == said
+
+
+def test_ticks_are_told_apart():
+    assert ticks.labels([0, 50_000, 100_000]) == ["0", "50k", "100k"]
+    assert ticks.labels([1_000_000, 1_000_500, 1_001_000]) == ["1M", "1.0005M", "1.001M"]
+    assert ticks.labels([123_456, 123_457]) == ["123.456k", "123.457k"]
+    assert ticks.labels([-5e-17, 0.2, 0.1 + 0.2]) == ["0", "0.2", "0.3"]
+    assert ticks.labels([]) == []
+
+
+@pytest.mark.parametrize(("last", "size"), [(200_000, 1.5e6), (90_000_000, 3e7), (5000, 0.02)])
+def test_the_axes_of_a_long_run_fit_a_phone_and_the_words_keep_all_digits(last, size):
+    values = size * np.sin(np.arange(400))
+    at = np.linspace(1, last, 400).astype(np.int64)
+    drawing = series.draw(envelope("d_s_t", at, values))
+    axes = drawing.figure.axes[0]
+    drawing.figure.canvas.draw()
+    shown = [label.get_text() for axis in (axes.xaxis, axes.yaxis) for label in axis.get_ticklabels()]
+    assert max(map(len, shown)) <= 6, shown
+    for axis in (axes.xaxis, axes.yaxis):
+        words = [label.get_text() for label in axis.get_ticklabels()]
+        assert len(set(words)) == len(words)
+    assert f"steps 1 to {last:,}" in drawing.alt

@@ -14,7 +14,7 @@ import pytest
 
 import ebmdiag.locks
 import ebmdiag.writer
-from ebmdiag import TraceWriter, read_trace
+from ebmdiag import TraceMetadata, TraceWriter, read_trace
 from ebmdiag.errors import DivergenceError, OutputExistsError, TraceError, UsageError, WriteError
 
 
@@ -285,3 +285,18 @@ def test_kill_at_random_moments_costs_only_unflushed_rows(workplace):
         assert trace.steps.tolist() == list(range(1, len(trace) + 1))
         assert len(trace) >= said[-1]
         assert trace.series("d_s_t").tolist() == [math.sin(step) for step in trace.steps.tolist()]
+
+
+def test_recipe_and_seed_of_ones_own_loop_are_kept(tmp_path):
+    with TraceWriter(tmp_path / "a.parquet", epsilon=0.1, recipe={"optimizer": {"name": "adam"}}, seed=3) as writer:
+        writer.append({"step": 1, "d_s_t": 0.0})
+    found = read_trace(tmp_path / "a.parquet").metadata
+    assert (found.recipe, found.seed) == ({"optimizer": {"name": "adam"}}, 3)
+
+
+def test_a_recipe_that_is_not_json_is_refused(tmp_path):
+    for recipe in ({"rate": float("nan")}, {"net": object()}):
+        with pytest.raises(UsageError, match="recipe must be plain JSON"):
+            TraceWriter(tmp_path / "a.parquet", epsilon=0.1, recipe=recipe)
+    with pytest.raises(UsageError, match="not both"):
+        TraceWriter(tmp_path / "a.parquet", metadata=TraceMetadata.create(epsilon=0.1, producer="test"), seed=1)

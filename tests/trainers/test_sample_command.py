@@ -171,6 +171,7 @@ def test_bad_usage(law, rings, capsys):
     torch.save({"run": os.system}, "pickle.pth")
     trained()
     sizes = ["--steps=4", "--chains=4", "--quiet"]
+    Path("empty").mkdir()
     for code, arguments, message in [
         (2, ["rings.pth"], "rings.pth holds weights only; name the recipe"),
         (2, ["runs/a", "--recipe=rings"], "holds its own recipe"),
@@ -179,7 +180,17 @@ def test_bad_usage(law, rings, capsys):
         (3, ["nowhere.pth", "--recipe=rings"], "nowhere.pth: No such file"),
         (3, ["text.pth", "--recipe=rings"], "text.pth cannot be read: damaged"),
         (3, ["pickle.pth", "--recipe=rings"], "pickle.pth cannot be read"),
-        (2, ["nowhere"], "nowhere/checkpoints holds no checkpoints"),
+        (
+            2,
+            ["nowhere"],
+            "nowhere: no such run (no folder nowhere, no trace nowhere.parquet); name a run of 'ebmdiag train'",
+        ),
+        (
+            2,
+            ["empty"],
+            "empty is no run with a net to sample: empty/checkpoints holds no checkpoints (step_*.pt); name a",
+        ),
+        (2, ["runs"], "the folder holds runs, so name one of them, such as runs/a.parquet"),
         (2, ["law.pth", "--recipe=gaussian", "--step=3"], "--step chooses among the checkpoints of a run"),
         (2, ["law.pth", "--recipe=gaussian", "--init=bank"], "holds no bank of persistent chains"),
         (2, ["law.pth", "--recipe=gaussian", "--sampler=malla"], "unknown sampler 'malla'; did you mean 'mala'"),

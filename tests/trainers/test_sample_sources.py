@@ -161,7 +161,47 @@ def test_resume_does_not_choose_among_several(trained, capsys):
         assert call([*resume, *given]) == 0
         assert read_chains(f"runs/a/chains/step_0000000004-{name}.parquet").phases["long"].draws[-1] == 8
     assert call([*resume, "--sampler=langevin"]) == 2
-    assert "there is no saved place in runs/a/chains/step_0000000004-langevin-data" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is no saved place in runs/a/chains/step_0000000004-langevin-data" in said
+    assert "name them with --out: runs/a/chains/step_0000000004-long.parquet." in said
+
+
+def test_chains_of_the_training_are_gone_on_with_by_name(workplace, capsys):
+    settings = [f"--set={setting}" for setting in (*TINY, "long_run.every=4", "long_run.steps=6", "long_run.chains=4")]
+    assert call(["train", "rings", "--steps=4", "--out=runs/a.parquet", "--quiet", *settings]) == 0
+    table = "runs/a/chains/step_0000000004-long.parquet"
+    capsys.readouterr()
+    assert call(["sample", "runs/a", "--resume", "--steps=12"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"name them with --out: {table}." in said
+    assert call(["sample", "runs/a", "--resume", "--steps=12", "--quiet", f"--out={table}"]) == 0
+    assert read_chains(table).phases["long"].draws[-1] == 12
+    assert call(["sample", "runs/a", *FEW]) == 0
+    assert call(["sample", "runs/a", "--resume", "--steps=12", "--quiet"]) == 0  # our own come first
+    assert read_chains("runs/a/chains/step_0000000004-langevin-data.parquet").phases["long"].draws[-1] == 12
+
+
+@pytest.mark.parametrize("source", [["runs/a"], ["rings.pth", "--recipe=rings"]])
+def test_another_epsilon_is_another_law_and_said_so(trained, capsys, source):
+    """U = F / (ε²/2): at twice the ε the energies of the same states are a quarter, and one warning says so."""
+    torch.save(torch.load(trained, weights_only=True)["net"], "rings.pth")
+    own = json.loads(torch.load(trained, weights_only=True)["recipe"])["langevin"]["epsilon"]
+    plain = [*source, *FEW, "--no-short", "--seed=3"]
+    capsys.readouterr()
+    assert call(["sample", *plain, "--out=a.parquet"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert call(["sample", *plain, "--out=b.parquet", f"--set=langevin.epsilon={2 * own}"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("warning: ") == 1
+    assert f"langevin.epsilon is {2 * own:g}, but the net was trained with {own:g}" in said
+    assert "to the power of 0.25" in said
+    energies = [read_chains(f"{name}.parquet").phases["data"].values["energy"] for name in "ab"]
+    assert energies[1] == pytest.approx(energies[0] / 4, rel=1e-5)
+    assert call(["sample", *plain, "--out=c.parquet", f"--step-size={2 * own}"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    energies.append(read_chains("c.parquet").phases["data"].values["energy"])
+    assert energies[2] == pytest.approx(energies[0], rel=1e-5)
 
 
 def test_the_names_of_tables_are_understood(trained):

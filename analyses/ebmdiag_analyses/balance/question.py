@@ -20,7 +20,7 @@ from ebmdiag.result import Estimate, Result, Table
 from ebmdiag_analyses.balance.figures import draw
 from ebmdiag_analyses.balance.judge import judge
 from ebmdiag_analyses.balance.options import CEILING, DRIFT, LIMITS, TEMPERATURE, WIDTH, Options, R
-from ebmdiag_analyses.balance.scale import Quantity, column_of, langevin_steps, quantities, scale_of
+from ebmdiag_analyses.balance.scale import Quantity, langevin_steps, quantities, scale_of
 from ebmdiag_analyses.balance.view import text
 from ebmdiag_analyses.selection import last_rows, row_notes, span
 
@@ -55,8 +55,6 @@ def analyse(trace: Trace, options: Options) -> Result:
     r, steps = used.series(R), used.steps
     scale = scale_of(trace, options)
     others = quantities(used, r, scale)
-    heat = column_of(used, TEMPERATURE)
-    others |= {TEMPERATURE: heat} if heat is not None else {}
     bursts = find_bursts(r, LIMITS.burst_factor, LIMITS.burst_spreads)
     blocks = None if _short(r) else blocks_of(r, options.late, options.tolerance)
     estimates = {
@@ -173,7 +171,7 @@ def _late(others: dict[str, Quantity], rows: int, options: Options) -> dict[str,
 
 
 def _late_mean(item: Quantity, begin: int, z: float) -> Estimate:
-    values = item.values[item.rows >= begin]
+    values = item.values[np.searchsorted(item.rows, begin) :]
     if item.reason or not len(values):
         return Estimate.undefined(item.reason or "no late row holds a value")
     mean = mean_with_error(values)

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebmdiag.errors import TraceError
-from ebmdiag_analyses.balance.options import CEILING, DRIFT, WIDTH, Options, R
+from ebmdiag_analyses.balance.options import CEILING, DRIFT, TEMPERATURE, WIDTH, Options, R
 
 if TYPE_CHECKING:
     from ebmdiag.trace import Trace
 
 Series = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 _SIZES = {"rings": 2, "gmm": 2, "flowers": 3 * 32 * 32, "cifar10": 3 * 32 * 32, "mnist": 32 * 32}
 _LARGEST = 1e15
@@ -30,7 +31,7 @@ _LARGEST = 1e15
 class Quantity:
     """A series over the rows that hold it: rows, shape (measured,), values; where it comes from; why it is absent."""
 
-    rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    rows: Places = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     values: Series = field(default_factory=lambda: np.zeros(0))
     source: str = ""
     reason: str = ""
@@ -89,15 +90,17 @@ def _recipe_size(data: dict[str, Any]) -> int | None:
 
 
 def quantities(trace: Trace, r: Series, scale: Scale) -> dict[str, Quantity]:
-    """r_over_ceiling, drift_to_noise and sigma_eff, from their columns or from r."""
+    """r_over_ceiling, drift_to_noise and sigma_eff, from their columns or from r; the chains' temperature, if there."""
     epsilon, found = trace.metadata.epsilon, {}
+    every = np.arange(len(r), dtype=np.int64)  # once: that of a long trace is as large as a column
     for name, compute in ((CEILING, _ceiling), (DRIFT, _drift), (WIDTH, _width)):
-        column = column_of(trace, name)
-        found[name] = column if column is not None else compute(r, epsilon, scale)
-    return found
+        column = column_of(trace, name, every)
+        found[name] = column if column is not None else compute(r, every, epsilon, scale)
+    heat = column_of(trace, TEMPERATURE, every)
+    return found if heat is None else {**found, TEMPERATURE: heat}
 
 
-def column_of(trace: Trace, name: str) -> Quantity | None:
+def column_of(trace: Trace, name: str, every: Places) -> Quantity | None:
     """A column over the rows that hold it; None where there is no such column."""
     if name not in trace.columns:
         return None
@@ -105,7 +108,8 @@ def column_of(trace: Trace, name: str) -> Quantity | None:
         steps, values = trace.measured(name)
     except TraceError:
         return Quantity(reason=f"{name} has values that are not finite")
-    return Quantity(np.searchsorted(trace.steps, steps).astype(np.int64), values, f"column {name}")
+    rows = every if len(steps) == len(every) else np.searchsorted(trace.steps, steps).astype(np.int64)
+    return Quantity(rows, values, f"column {name}")
 
 
 def _missing(epsilon: float, scale: Scale) -> str:
@@ -114,7 +118,7 @@ def _missing(epsilon: float, scale: Scale) -> str:
     return "" if scale.coordinates else "N is not known: give --coordinates"
 
 
-def _ceiling(r: Series, epsilon: float, scale: Scale) -> Quantity:
+def _ceiling(r: Series, every: Places, epsilon: float, scale: Scale) -> Quantity:
     reason = _missing(epsilon, scale)
     if not reason and scale.data_noise is None:
         reason = "the data noise is not known: give --data-noise"
@@ -123,28 +127,28 @@ def _ceiling(r: Series, epsilon: float, scale: Scale) -> Quantity:
     if reason or not scale.data_noise or not scale.coordinates:
         return Quantity(reason=reason)
     ceiling = epsilon**2 / 2 * math.sqrt(scale.coordinates) / scale.data_noise
-    return _ratio(r, ceiling, 1, "r_t, ε, N and the data noise")
+    return _ratio(r, every, ceiling, 1, "r_t, ε, N and the data noise")
 
 
-def _drift(r: Series, epsilon: float, scale: Scale) -> Quantity:
+def _drift(r: Series, every: Places, epsilon: float, scale: Scale) -> Quantity:
     reason = _missing(epsilon, scale)
     if reason or not scale.coordinates:
         return Quantity(reason=reason)
     doubt = "from r_t, whose square is less than the mean square of the drift"
-    return _ratio(r, epsilon * math.sqrt(scale.coordinates), 2, "r_t, ε and N", doubt)
+    return _ratio(r, every, epsilon * math.sqrt(scale.coordinates), 2, "r_t, ε and N", doubt)
 
 
-def _width(r: Series, epsilon: float, scale: Scale) -> Quantity:
+def _width(r: Series, every: Places, epsilon: float, scale: Scale) -> Quantity:
     reason = _missing(epsilon, scale) or ("" if (r > 0).all() else f"{R} is 0 in places")
     if reason or not scale.coordinates:
         return Quantity(reason=reason)
-    return _ratio(r, epsilon**2 / 2 * math.sqrt(scale.coordinates), -1, "r_t, ε and N")
+    return _ratio(r, every, epsilon**2 / 2 * math.sqrt(scale.coordinates), -1, "r_t, ε and N")
 
 
-def _ratio(r: Series, unit: float, power: int, source: str, doubt: str = "") -> Quantity:
+def _ratio(r: Series, every: Places, unit: float, power: int, source: str, doubt: str = "") -> Quantity:
     """(r / unit)^power, where float64 can hold it."""
     with np.errstate(all="ignore"):
         values = np.asarray((r / np.float64(unit)) ** power, dtype=np.float64)
     if not np.isfinite(values).all():
         return Quantity(reason=f"{source} are of sizes that float64 cannot bring together")
-    return Quantity(np.arange(len(r), dtype=np.int64), values, source, "", doubt)
+    return Quantity(every, values, source, "", doubt)

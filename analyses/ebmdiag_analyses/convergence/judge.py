@@ -10,6 +10,7 @@ from ebmdiag_analyses.convergence.limits import AXIS, LIMITS, MARGOSSIAN, PROPOS
 from ebmdiag_analyses.convergence.memory import remembered, states_forgotten
 from ebmdiag_analyses.convergence.overall import overall
 from ebmdiag_analyses.convergence.states import copies, images, over_training, states
+from ebmdiag_analyses.convergence.words import mixing_word
 
 
 def judge(result: Result, limits: Limits = LIMITS) -> list[Finding]:
@@ -144,17 +145,14 @@ def _mixing(result: Result, limits: Limits) -> Finding:
         said += f", autocorrelation time {tau.value:.3g} steps"
     short = needed.value is not None and needed.value > result.settings["steps"]
     more = f"; a trustworthy time needs at least {needed.value:,.0f} steps in all" if short else ""
-    enough = min(bulk.value or 0.0, tail.value or bulk.value or 0.0) >= limits.effective
-    if rhat.value <= limits.mixed and enough:
-        statement = f"the long chains have mixed: {said}{more}."
-        return Finding("mixing", "info", statement, rhat.value, limits.mixed, source=VEHTARI)
-    if rhat.value <= limits.apart:
-        statement = f"the long chains have nearly mixed: {said}{more}."
+    word = mixing_word(result, limits)
+    statement = f"the long chains have {word}: {said}{more}."
+    if word != "not mixed":
         return Finding("mixing", "info", statement, rhat.value, limits.mixed, source=VEHTARI)
     return Finding(
         "mixing",
         "warning",
-        f"the long chains have not mixed: {said}{more}.",
+        statement,
         rhat.value,
         limits.apart,
         "Each chain knows its own region only: run longer, or with a sampler that crosses barriers (temperatures).",

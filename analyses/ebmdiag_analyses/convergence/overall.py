@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 
 from ebmdiag.result import Finding, Result
+from ebmdiag.terminal import number
 from ebmdiag_analyses.convergence.agreement import SPREAD
 from ebmdiag_analyses.convergence.held import Held, held_against
 from ebmdiag_analyses.convergence.images import IMAGE_MEASURES
@@ -19,6 +20,7 @@ from ebmdiag_analyses.convergence.limits import AXIS, PROPOSAL, Limits
 from ebmdiag_analyses.convergence.means import ONE_START
 from ebmdiag_analyses.convergence.memory import remembered, states_remembered, unforgotten
 from ebmdiag_analyses.convergence.samples import COMPARISONS
+from ebmdiag_analyses.convergence.words import mixing_word
 
 
 def overall(result: Result, limits: Limits) -> Finding:
@@ -50,8 +52,8 @@ def overall(result: Result, limits: Limits) -> Finding:
     return Finding(
         "short-run-is-model",
         "info",
-        f"short runs sample the model{seen}, as far as energy, projections and end states see: the long run has mixed, "
-        "does not drift, and agrees with short runs and data "
+        f"short runs sample the model{seen}, as far as energy, projections and end states see: the long run has "
+        f"{mixing_word(result, limits)}, does not drift, and agrees with short runs and data "
         f"within {limits.margin:g} sd in {_compared(held)}; whole states differ by a share of "
         f"{max(_shares(result).values()):.2g} at most ({limits.share:.2g} would matter).",
         largest,
@@ -99,9 +101,9 @@ def _decides_short(result: Result, limits: Limits) -> bool:
 
 
 def _mixed(result: Result, limits: Limits) -> bool:
-    rhat = result.estimates["rhat"].value
+    """Enough to be told from what has not arrived: nearly at least, with the starts forgotten."""
     remembers = remembered(result, "nested", limits) or states_remembered(result, limits)
-    return rhat is not None and rhat <= limits.apart and not remembers
+    return mixing_word(result, limits) in ("mixed", "nearly mixed") and not remembers
 
 
 def _missing(result: Result, held: list[Held], limits: Limits) -> list[str]:
@@ -126,11 +128,17 @@ def _unmixed(result: Result, limits: Limits) -> list[str]:
     rhat, needed = result.estimates["rhat"], result.estimates["steps_needed"].value
     if rhat.value is None:
         return [f"mixing is unknown ({rhat.reason})"]
-    if rhat.value <= limits.apart and not remembered(result, "nested", limits):
-        return []  # what whole states remember is said by itself
-    steps = result.settings["steps"]
+    word, steps = mixing_word(result, limits), result.settings["steps"]
     more = f"at least {needed - steps:,.0f} more steps" if needed is not None and needed > steps else "more steps"
-    return [f"the long chains have not mixed (R-hat {rhat.value:.3g}): {more} are needed"]
+    if word == "not mixed":
+        return [f"the long chains have {word} (R-hat {rhat.value:.3g}): {more} are needed"]
+    if not remembered(result, "nested", limits):
+        return []  # what whole states remember is said by itself
+    nested = number(result.estimates["nested"].value, 4)
+    return [
+        f"the long chains have {word} (R-hat {rhat.value:.3g}), but those of one start still know it (nested R-hat "
+        f"{nested}): {more} are needed"
+    ]
 
 
 def _unshown(held: list[Held], limits: Limits) -> list[str]:

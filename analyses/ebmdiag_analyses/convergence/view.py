@@ -7,6 +7,7 @@ from typing import Any
 
 from ebmdiag.result import Result
 from ebmdiag.terminal import columns, number, sparkline
+from ebmdiag_analyses.convergence.legend import legend
 from ebmdiag_analyses.lags import footnotes, percent
 
 _PAIRS = (("long-data", "long - data"), ("long-short", "long - short"), ("short-data", "short - data"))
@@ -21,12 +22,9 @@ def text(result: Result) -> list[str]:
         *_heading(result),
         *(line for block in blocks if block for line in ("", *block)),
         "",
-        _LEGEND,
+        *legend(result),
         *_notes(result),
     ]
-
-
-_LEGEND = "errors: in standard errors over independent starts; tau: steps worth one independent one; ?: doubtful."
 
 
 def _heading(result: Result) -> list[str]:

@@ -11,6 +11,7 @@ from ebmdiag_analyses.stationarity.measure import D
 from ebmdiag_analyses.stationarity.verdict import LIMITS, Limits, Verdict, verdicts
 
 _SOURCE = f"{PAPER}, section 3; limit: this project's first proposal"
+_LEFT = 0.1
 _LONG = 10_000_000  # iterations: from here on a number says nothing more than "not this way"
 
 
@@ -42,7 +43,7 @@ def _mean(result: Result, name: str, verdict: Verdict) -> Finding:
         f"the mean of {name} is not 0, {kind} prevails: it lies {size}.",
         verdict.value,
         verdict.limit,
-        "Leave out the beginning with --from; if it stays, the run has not settled: train on.",
+        f"{_leave_out(result, name)}; if it stays, the run has not settled: train on.",
         _SOURCE,
     )
 
@@ -62,9 +63,24 @@ def _column(result: Result, name: str, verdict: Verdict) -> Finding:
         f"{name} has not settled: {_movement(result, name)}.",
         verdict.value,
         verdict.limit,
-        "Leave out the beginning with --from; if it still moves, train on, or lower the learning rate.",
+        f"{_leave_out(result, name)}; if it still moves, train on, or lower the learning rate.",
         _SOURCE,
     )
+
+
+def last_jump(result: Result, name: str) -> int | None:
+    """The step from which a column keeps its level, if it jumped to it and a tenth of the steps or more is left."""
+    jumps = result.tables.get(f"jumps:{name}")
+    first, last = result.settings.get("first_step"), result.settings.get("last_step")
+    if jumps is None or not len(jumps) or first is None or last is None:
+        return None
+    step = int(jumps.columns["step"][-1])
+    return step if last - step >= _LEFT * (last - first) else None
+
+
+def _leave_out(result: Result, name: str) -> str:
+    step = last_jump(result, name)
+    return "Leave out the beginning with --from" + ("" if step is None else f" {step}")
 
 
 def _movement(result: Result, name: str) -> str:

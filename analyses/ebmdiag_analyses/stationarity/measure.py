@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ebmdiag.errors import TraceError
 from ebmdiag.numerics.bands import remembers_again
 from ebmdiag.numerics.change_points import Change, change_points_of, cusum_of
-from ebmdiag.numerics.low_frequency import Contrast, Slow, contrast, mean_contrast, ramp, slow, step
+from ebmdiag.numerics.contrast import Contrast
+from ebmdiag.numerics.low_frequency import Slow, contrast, mean_contrast, ramp, slow, step
 from ebmdiag.numerics.mean import mean_and_deviation, mean_with_error
 from ebmdiag.numerics.scaling import undefined
 from ebmdiag.result import Estimate, Result, Table

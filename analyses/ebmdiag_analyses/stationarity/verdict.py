@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ebmdiag.numerics.low_frequency import Contrast
+from ebmdiag.numerics.contrast import Contrast, student_quantile
 from ebmdiag.numerics.mean import TIMES_NEEDED
 from ebmdiag.result import Result
 from ebmdiag_analyses.stationarity.measure import D, Z
@@ -114,13 +114,11 @@ def _number(result: Result, name: str, key: str) -> float:
 
 def _contrast(result: Result, name: str, key: str) -> Contrast:
     """The estimate as a contrast again; its error is the half-width of the interval over Student's quantile."""
-    from ebmdiag.numerics.low_frequency import student_quantile, two_sided
-
     found, freedom = result.estimates[f"{name}:{key}"], int(_number(result, name, "freedom"))
     freedom += key == "mean"  # nothing but the mean was taken out of its noise
     value, low, high = (math.nan if part is None else part for part in (found.value, found.low, found.high))
     error = (high - low) / 2 / student_quantile(freedom, (1 + result.settings["level"]) / 2)
-    return Contrast(value, error, freedom, two_sided(value, error, freedom))
+    return Contrast.of(value, error, freedom)
 
 
 def _rows(result: Result, name: str) -> int:

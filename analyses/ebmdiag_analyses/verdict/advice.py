@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ebmdiag.metadata import TraceMetadata
-from ebmdiag_analyses.verdict.others import last_regime
+from ebmdiag_analyses.verdict.others import settled_from
 from ebmdiag_analyses.verdict.reading import Results, reliable, value
 
 APPENDIX = "Nijkamp et al. 2020, practical appendix"
@@ -62,12 +62,20 @@ def against_divergence(results: Results, metadata: TraceMetadata) -> str:
     )
 
 
-def against_collapse(metadata: TraceMetadata) -> str:
-    """Noise on the data; where there is enough of it, d may also fall because learning has just begun."""
+def against_collapse(metadata: TraceMetadata, *, at_balance: bool = False) -> str:
+    """Noise on the data; where there is enough of it, d may also fall because learning has just begun.
+
+    Args:
+        metadata: of the trace.
+        at_balance: whether r is known to be at its ceiling, so that the first expansion is over.
+    """
     now = _data_noise(metadata)
     if now and now >= 2 * metadata.epsilon > 0:
+        enough = f"The data's noise, {now:g}, is {now / metadata.epsilon:.2g} epsilon already"
+        if at_balance:
+            return f"{enough}: go on from a checkpoint before the growth with a lower learning rate ({APPENDIX})."
         return (
-            f"The data's noise, {now:g}, is {now / metadata.epsilon:.2g} epsilon already. If learning has just begun, "
+            f"{enough}. If learning has just begun, "
             f"train on: d falls (expansion) until r has grown enough to bring chains to the data. If it goes on, lower "
             f"the learning rate ({APPENDIX})."
         )
@@ -79,8 +87,8 @@ def against_collapse(metadata: TraceMetadata) -> str:
 
 
 def for_settling(results: Results, share: float | None = None, first: int | None = None) -> str:
-    """What to do while d has not settled; ``first``: where it may have, if that is known better than by regimes."""
-    first = last_regime(results) if first is None else first
+    """What to do while d has not settled; ``first``: where it may have, if that is known better than by others."""
+    first = settled_from(results) if first is None else first
     start = "--from" if first is None else f"--from {first}"
     kind = "" if share is None else (" (expansion: r grows)" if share < 0 else " (contraction: r falls)")
     return (

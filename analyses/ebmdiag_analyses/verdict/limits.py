@@ -44,6 +44,9 @@ class Limits:
     still: float = _limit(1.5, "... and growth of either within the last tenth: it still grows", CALIBRATED)
     fewest: float = _limit(100, "rows below which neither diverging nor collapsing is said", PROPOSAL)
     collapse: float = _limit(4.0, "d falls below minus so many of its noise's sd and goes on falling", CALIBRATED)
+    ceiling: float = _limit(
+        0.9, "r at the end over its ceiling: below it a falling d may be a first expansion", PROPOSAL
+    )
     virial: float = _limit(0.05, "distance of the virial from 1", PROPOSAL)
     temperature: float = _limit(0.2, "distance of the configurational temperature from 1", PROPOSAL)
     depth: float = _limit(0.5, "energy shift from L to 10 L, in sd of the data's energy", "Cohen 1988: medium effect")

@@ -13,7 +13,8 @@ import numpy as np
 from ebmdiag.result import Estimate, Finding
 from ebmdiag.statistics import BY_COLUMN
 from ebmdiag.verdict import Evidence
-from ebmdiag_analyses.verdict.reading import Results, column, table
+from ebmdiag_analyses.stationarity.judge import last_jump
+from ebmdiag_analyses.verdict.reading import Results, column, reliable, table
 
 SPEAKS_FOR: Mapping[tuple[str, str], str] = {
     ("balance", "r-burst"): "undetermined",
@@ -60,6 +61,22 @@ def dissent(place: str, evidence: tuple[Evidence, ...]) -> str:
     """Which of them speak for another place, as the end of a sentence; empty where none does."""
     other = [item.name for item in evidence if item.says != place]
     return "" if not other else f" Against it speak: {', '.join(dict.fromkeys(other))}."
+
+
+def settled_from(results: Results) -> int | None:
+    """Where what comes later may be judged by itself: the last regime of d, its last jump, or where r settled."""
+    found = last_regime(results)
+    if found is None and "stationarity" in results:
+        found = last_jump(results["stationarity"], "d_s_t")
+    return _where_r_settled(results) if found is None else found
+
+
+def _where_r_settled(results: Results) -> int | None:
+    """As ``balance`` says; None where that is the first row, or is not to be trusted."""
+    step = reliable(results, "balance", "r:settled")
+    if step is None or step <= results["balance"].settings.get("first_step", step):
+        return None
+    return int(step)
 
 
 def last_regime(results: Results) -> int | None:

@@ -1,11 +1,12 @@
 """Axis 1 of Nijkamp et al. 2020: does learning balance, or does d swing, run away or collapse?
 
 In this order, the first that holds: the run is recorded as diverged, or d or r explodes (diverging); d falls without
-end (collapsing); a burst dominates d (undetermined); its lowest short-lag autocorrelation is large and beyond chance
-(strongly oscillating); d has not settled about 0, or remembers for longer than the short lags (undetermined); that
-lowest one is beyond chance and shown not to be strong (weakly oscillating), or shown to be less than weak, with d
-balanced more narrowly (stable). What is left is undetermined, with the number of rows that would decide; and so is a
-swing or a quiet that other analyses explain or contradict (``doubts``).
+end (collapsing), or while r is still far below its balance (undetermined: ``expansion``); a burst dominates d
+(undetermined); its lowest short-lag autocorrelation is large and beyond chance (strongly oscillating); d has not
+settled about 0, or remembers for longer than the short lags (undetermined); that lowest one is beyond chance and shown
+not to be strong (weakly oscillating), or shown to be less than weak, with d balanced more narrowly (stable). What is
+left is undetermined, with the number of rows that would decide; and so is a swing or a quiet that other analyses
+explain or contradict (``doubts``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ebmdiag.statistics import PAPER
 from ebmdiag.verdict import Evidence, Judgement
 from ebmdiag_analyses.verdict.advice import against_collapse, against_divergence, against_oscillation, for_settling
 from ebmdiag_analyses.verdict.doubts import doubted
+from ebmdiag_analyses.verdict.expansion import beyond, expanding, expansion
 from ebmdiag_analyses.verdict.limits import SOURCES, Limits
 from ebmdiag_analyses.verdict.loop import loop_evidence
 from ebmdiag_analyses.verdict.oscillation import Oscillation, oscillation
@@ -51,15 +53,18 @@ def _diverging(results: Results, metadata: TraceMetadata, limits: Limits) -> Jud
     if metadata.state == "diverged":
         because = f" ({metadata.message})" if metadata.message else ""
         return Judgement("diverging", f"the run diverged{because}.", advice, evidence)
-    d = shown.get("d_s_t")
-    if (
-        not shown
-        or _young(results, limits)
-        or (d is not None and d.downward and (fall(results) or 0) > limits.collapse)
-    ):
+    if not shown or _young(results, limits) or _falls_rather(shown, results, metadata, limits):
         return None
     said = " and ".join(f"{name} is {found.usual:.3g} times as large" for name, found in shown.items())
     return Judgement("diverging", f"at the end of the trace {said} as usual, and still grows.", advice, evidence)
+
+
+def _falls_rather(shown: Mapping[str, Growth], results: Results, metadata: TraceMetadata, limits: Limits) -> bool:
+    """Whether what explodes is d on its way down, or r in a first expansion: ``_collapsing`` says which."""
+    d = shown.get("d_s_t")
+    if (fall(results) or 0) <= limits.collapse:
+        return False
+    return d.downward if d is not None else expansion(results, metadata).unanswered(limits)
 
 
 def _young(results: Results, limits: Limits) -> bool:
@@ -91,7 +96,11 @@ def _collapsing(results: Results, metadata: TraceMetadata, limits: Limits) -> Ju
     evidence = Evidence(
         "summary: fall of d_s_t", Estimate(-found), -limits.collapse, "collapsing", f"{said}.", SOURCES["collapse"]
     )
-    return Judgement("collapsing", f"{said}.", against_collapse(metadata), (evidence,))
+    begun = expansion(results, metadata)
+    if begun.unanswered(limits):
+        return expanding(said, evidence, begun, results, limits)
+    advice = against_collapse(metadata, at_balance=begun.ceiling is not None and begun.ceiling >= limits.ceiling)
+    return Judgement("collapsing", f"{said}{beyond(begun, limits)}.", advice, (evidence,))
 
 
 def _oscillating(results: Results, metadata: TraceMetadata, limits: Limits) -> Judgement:

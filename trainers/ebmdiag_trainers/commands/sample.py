@@ -147,7 +147,7 @@ def _recording(source: Source, wish: Asked, files: ChainFiles, *, resume: bool, 
 
     from ebmdiag_trainers.environment import choose_device, choose_threads
     from ebmdiag_trainers.material import load_data, shape_of
-    from ebmdiag_trainers.sampling.asking import plan_of, why_no_short_run, why_other_data
+    from ebmdiag_trainers.sampling.asking import plan_of, why_no_short_run, why_other_data, why_other_law
     from ebmdiag_trainers.sampling.recording import Recording
 
     dataset = load_data(source.recipe.data, progress=not quiet) if wish.data is not False else None
@@ -160,6 +160,9 @@ def _recording(source: Source, wish: Asked, files: ChainFiles, *, resume: bool, 
     doubt = why_other_data(source, dataset) if plan.compare else None
     if doubt and not quiet:
         _say(f"{doubt}.")
+    other = why_other_law(source)
+    if other:
+        _say(f"warning: {other}.")
     return Recording.resumed(plan, files) if resume else Recording.new(plan, files, force=force)
 
 

@@ -192,6 +192,17 @@ def why_other_data(source: Source, dataset: Dataset | None) -> str | None:
     return f"the weights do not say which images the net was trained on{doubt}" if apart else None
 
 
+def why_other_law(source: Source) -> str | None:
+    """That ε, and with it the temperature of U = F / (ε²/2), is not the training's; None where it is."""
+    trained, now = source.trained_epsilon, source.recipe.langevin.epsilon
+    if trained is None or not trained > 0 or now == trained:
+        return None
+    return (
+        f"langevin.epsilon is {now:g}, but the net was trained with {trained:g}: U = F / (ε²/2), so these chains "
+        f"follow the trained density to the power of {(trained / now) ** 2:.3g}, another law; --step-size keeps the law"
+    )
+
+
 def _short_can_run(asked: Asked, source: Source, dataset: Dataset | None) -> bool:
     return asked.short is not False and why_no_short_run(source, dataset) is None
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,7 @@ class Source:
         bank: persistent chains, (n, *shape), or None.
         fingerprint: of the data that it was trained on, or None.
         home: the run that its chains belong to.
+        trained_epsilon: langevin.epsilon before any setting; None where it is not known.
     """
 
     weights: Path
@@ -45,6 +47,7 @@ class Source:
     bank: Tensor | None
     fingerprint: str | None
     home: RunFolder
+    trained_epsilon: float | None = None
 
     def net(self, shape: tuple[int, ...], device: torch.device) -> nn.Module:
         """The net with its weights.
@@ -95,9 +98,7 @@ def refuse_recipe(recipe: str | None, path: Path) -> None:
 def _checkpoint_of(run: RunFolder, step: int | None) -> Path:
     known = checkpoint_paths(run.checkpoints)
     if not known:
-        raise UsageError(
-            f"{run.checkpoints} holds no checkpoints (step_*.pt); name a run of 'ebmdiag train', or a .pt or .pth file."
-        )
+        raise UsageError(_no_checkpoint(run))
     if step is None:
         return known[-1]
     wanted = checkpoint_path(run.checkpoints, step)
@@ -105,6 +106,19 @@ def _checkpoint_of(run: RunFolder, step: int | None) -> Path:
         steps = ", ".join(str(int(path.stem.removeprefix("step_"))) for path in known)
         raise UsageError(f"{run.checkpoints} holds no checkpoint of iteration {step}. Known: {steps}.")
     return wanted
+
+
+def _no_checkpoint(run: RunFolder) -> str:
+    """What was looked for, and what to name instead."""
+    instead = "name a run of 'ebmdiag train', or a .pt or .pth file"
+    if not run.folder.is_dir() and not run.trace.exists():
+        return f"{run.folder}: no such run (no folder {run.folder}, no trace {run.trace}); {instead}."
+    inside = sorted(run.folder.glob("*.parquet"))[:1]
+    if inside and not run.trace.exists():
+        instead = f"the folder holds runs, so name one of them, such as {inside[0]}"
+    return (
+        f"{run.folder} is no run with a net to sample: {run.checkpoints} holds no checkpoints (step_*.pt); {instead}."
+    )
 
 
 def _of_file(path: Path, recipe: str | None, settings: Sequence[str]) -> Source:
@@ -118,7 +132,9 @@ def _of_file(path: Path, recipe: str | None, settings: Sequence[str]) -> Source:
         raise UsageError(
             f"{path} holds weights only; name the recipe that they were trained with: --recipe rings, say."
         )
-    return Source(path, load_recipe(recipe, settings), 0, None, None, _own_home(path))
+    others = [setting for setting in settings if setting.partition("=")[0].strip() != "langevin.epsilon"]
+    trained = load_recipe(recipe, others).langevin.epsilon
+    return Source(path, load_recipe(recipe, settings), 0, None, None, _own_home(path), trained)
 
 
 def _own_home(path: Path) -> RunFolder:
@@ -158,4 +174,12 @@ def _of_checkpoint(path: Path, settings: Sequence[str], run: RunFolder) -> Sourc
         chains if isinstance(chains, Tensor) else None,
         fingerprint if isinstance(fingerprint, str) else None,
         run,
+        _epsilon(tables),
     )
+
+
+def _epsilon(tables: Mapping[str, Any]) -> float | None:
+    """ε of a checkpoint's recipe as it was saved."""
+    langevin = tables.get("langevin")
+    found = langevin.get("epsilon") if isinstance(langevin, dict) else None
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None

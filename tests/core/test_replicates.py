@@ -1,0 +1,101 @@
+"""Which runs are one recipe with another seed."""
+
+from pathlib import Path
+
+import pytest
+
+from ebmdiag.errors import UsageError
+from ebmdiag.metadata import TraceMetadata
+from ebmdiag.names import distinct
+from ebmdiag.replicates import groups, same_run
+
+
+def fact(name, seed=0, folder=".", **recipe):
+    tables = {
+        "training": {"seed": seed, "iterations": 10, "output": name},
+        "optimizer": {"learning_rate": 0.1},
+    }
+    for key, value in recipe.items():
+        table, _, rest = key.partition("__")
+        tables.setdefault(table, {})[rest] = value
+    facts = TraceMetadata.create(epsilon=0.1, producer="test", recipe=tables, seed=seed)
+    return name, facts, Path(folder) / f"{name}.parquet"
+
+
+def bare(name, folder="."):
+    return name, TraceMetadata.create(epsilon=0.1, producer="test"), Path(folder) / f"{name}.parquet"
+
+
+def told(found):
+    return {group.label: group.members for group in found}
+
+
+def test_seeds_of_one_recipe_are_one_group():
+    found = groups([fact("a", 1), fact("b", 2), fact("c", 3)])
+    assert told(found) == {"all runs": (0, 1, 2)}
+
+
+def test_a_group_is_named_after_what_differs():
+    runs = [fact("a", 1), fact("b", 1, optimizer__learning_rate=0.3), fact("c", 2)]
+    assert told(groups(runs)) == {"learning_rate 0.1": (0, 2), "learning_rate 0.3": (1,)}
+    assert groups(runs)[1].differs == {"optimizer.learning_rate": 0.3}
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"training__iterations": 99},
+        {"trace__flush_rows": 3},
+        {"data__path": "elsewhere.tgz"},
+        {"langevin__engine": "fused"},
+        {"long_run__every": 100},
+    ],
+)
+def test_what_learns_nothing_makes_no_group(same):
+    assert len(groups([fact("a", 1), fact("b", 2, **same)])) == 1
+
+
+@pytest.mark.parametrize("other", [{"langevin__steps": 50}, {"langevin__precision": "bfloat16"}, {"data__noise": 0.1}])
+def test_what_learns_something_does(other):
+    assert len(groups([fact("a", 1), fact("b", 2, **other)])) == 2
+
+
+def test_names_stand_where_many_keys_differ():
+    other = fact("b", 1, optimizer__learning_rate=0.3, langevin__steps=5, langevin__scale=2.0, data__noise=0.1)
+    assert list(told(groups([fact("a", 1), other]))) == ["a", "b"]
+
+
+def test_runs_that_tell_no_recipe_stand_alone_unless_their_folder_counts():
+    runs = [bare("s1", "adam"), bare("s2", "adam"), bare("s1", "sgd")]
+    assert [group.members for group in groups(runs)] == [(0,), (1,), (2,)]
+    assert told(groups(runs, "folder")) == {"adam": (0, 1), "sgd": (2,)}
+
+
+def test_by_a_key_and_by_run():
+    runs = [fact("a", 1, optimizer__name="adam"), fact("b", 2, optimizer__name="sgd", langevin__steps=5)]
+    assert told(groups(runs, "optimizer.name")) == {"adam": (0,), "sgd": (1,)}
+    assert told(groups(runs, "training.seed")) == {"seed 1": (0,), "seed 2": (1,)}
+    assert [group.label for group in groups(runs, "run")] == ["a", "b"]
+
+
+def test_a_key_that_is_not_there_is_named_with_the_nearest():
+    with pytest.raises(UsageError, match=r"no such key; did you mean 'optimizer.learning_rate'"):
+        groups([fact("a"), fact("b")], "optimizer.learningrate")
+
+
+def test_labels_differ_even_where_names_do_not():
+    long = "x" * 60
+    runs = [fact("a", 1, net__factory=f"{long}:A"), fact("b", 1, net__factory=f"{long}:B")]
+    labels = [group.label for group in groups(runs)]
+    assert len(set(labels)) == 2
+    assert all(len(label) < 50 for label in labels)
+
+
+def test_one_seed_twice_is_one_run():
+    runs = [fact("a", 1), fact("b", 2), fact("c", 1), fact("d", None), fact("e", None)]
+    assert same_run(runs, range(5)) == [(0, 2)]
+
+
+def test_names_of_traces_are_told_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / "one" / "t.parquet", tmp_path / "two" / "t.parquet", tmp_path / "u.parquet"]
+    assert distinct(paths) == ["one/t", "two/t", "u"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -20,11 +19,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def distinct(paths: Sequence[Path]) -> list[str]:
-    """Names of traces: without ending; where two are alike, with the folder in front.
+    """Last parts of paths; where two are alike, with as many folders in front as tell them apart.
 
     Example:
-        >>> distinct([Path("a/rings.parquet"), Path("b/rings.parquet"), Path("b/mine.parquet")])
+        >>> distinct([Path("a/rings"), Path("b/rings"), Path("b/mine")])
         ['a/rings', 'b/rings', 'mine']
     """
-    count = Counter(path.stem for path in paths)
-    return [f"{path.resolve().parent.name}/{path.stem}" if count[path.stem] > 1 else path.stem for path in paths]
+    whole = [path.resolve().parts for path in paths]
+    depth = [1] * len(whole)
+    while True:
+        names = ["/".join(parts[-own:]) for parts, own in zip(whole, depth, strict=True)]
+        alike = [
+            place
+            for place, name in enumerate(names)
+            if depth[place] < len(whole[place])
+            and any(name == other and whole[place] != whole[two] for two, other in enumerate(names))
+        ]
+        if not alike:
+            return names
+        for place in alike:
+            depth[place] += 1

@@ -14,24 +14,28 @@ from typing import Any
 
 from ebmdiag.errors import UsageError
 from ebmdiag.metadata import TraceMetadata
-from ebmdiag.names import nearest
+from ebmdiag.names import distinct, nearest
+from ebmdiag.terminal import printable
 
 WAYS = ("recipe", "folder", "run")
 _MOST_KEYS = 3
 _LONGEST = 40
+_SEED = "seed"
 _WITHOUT_EFFECT = (
-    "description",
-    "trace",
-    "probe",
-    "long_run",
-    "training.iterations",
-    "training.output",
-    "training.divergence_limit",
-    "data.path",
-    "langevin.engine",
+    ("name",),
+    ("description",),
+    ("trace",),
+    ("probe",),
+    ("long_run",),
+    ("training", "iterations"),
+    ("training", "output"),
+    ("training", "divergence_limit"),
+    ("data", "path"),
+    ("langevin", "engine"),
 )
 """Keys, or whole tables, that change what is written or how fast, not what is learned."""
 
+Key = tuple[str, ...]
 Fact = tuple[str, TraceMetadata, Path]
 """A run's name, what its trace says of it, and where that lies."""
 
@@ -41,9 +45,9 @@ class Group:
     """Runs that repeat one another.
 
     Attributes:
-        label: what tells it from the other groups, short.
+        label: what tells it from the other groups, short; printable.
         members: places in the order in which the runs were given.
-        differs: the keys in which the groups differ, with this group's values.
+        differs: the keys in which the groups differ, with this group's values; None where it has none.
     """
 
     label: str
@@ -59,83 +63,90 @@ def groups(facts: Sequence[Fact], by: str = "recipe") -> list[Group]:
     Raises:
         UsageError: ``by`` is no way to group, nor a key of every run's recipe.
     """
-    described = [_description(fact, place, by) for place, fact in enumerate(facts)]
-    keys = [json.dumps(one, sort_keys=True, default=str) for one in described]
+    described = [_description(facts, place, by) for place in range(len(facts))]
+    keys = [_identity(one) for one in described]
     members = {key: [place for place, own in enumerate(keys) if own == key] for key in dict.fromkeys(keys)}
-    differing = _differing([described[places[0]] for places in members.values()])
-    labels = _labels([(described[places[0]], facts[places[0]][0]) for places in members.values()], differing)
+    firsts = [places[0] for places in members.values()]
+    differing = _differing([described[place] for place in firsts])
+    labels = _labels([described[place] for place in firsts], [facts[place][0] for place in firsts], differing)
     return [
-        Group(label, tuple(places), {key: described[places[0]].get(key) for key in differing})
+        Group(label, tuple(places), {".".join(key): described[places[0]].get(key) for key in differing})
         for label, places in zip(labels, members.values(), strict=True)
     ]
 
 
-def same_run(facts: Sequence[Fact], members: Sequence[int]) -> list[tuple[int, int]]:
-    """Pairs (kept, again) among runs of one group that have the same seed, and so are one run twice."""
-    first: dict[int, int] = {}
-    again = []
-    for place in members:
-        seed = facts[place][1].seed
-        if seed is None:
-            continue
-        if seed in first:
-            again.append((first[seed], place))
-        first.setdefault(seed, place)
-    return again
+def repeated(facts: Sequence[Fact]) -> list[list[int]]:
+    """Places of runs that have one recipe and one seed, and so are one run; only where there are two or more.
+
+    Whatever makes the groups: this looks at all that the recipe says, and at every seed in it.
+    """
+    found: dict[str, list[int]] = {}
+    for place, (_, metadata, _) in enumerate(facts):
+        whole = _whole(metadata)
+        if metadata.seed is not None and metadata.recipe:
+            kept = {key: value for key, value in whole.items() if _matters(key) or key[-1] == _SEED}
+            found.setdefault(_identity(kept | {(_SEED,): metadata.seed}), []).append(place)
+    return [places for places in found.values() if len(places) > 1]
 
 
-def _description(fact: Fact, place: int, by: str) -> dict[str, Any]:
-    name, metadata, path = fact
-    whole = dict(_flat(metadata.recipe))
+def _description(facts: Sequence[Fact], place: int, by: str) -> dict[Key, Any]:
+    name, metadata, path = facts[place]
+    whole = _whole(metadata)
+    if by == "run" or (by == "recipe" and not metadata.recipe):
+        return {("run",): f"{name} ({place + 1})"}
     if by == "recipe":
-        if not whole:
-            return {"run": f"{name} ({place + 1})"}
-        return {"epsilon": metadata.epsilon} | {key: value for key, value in whole.items() if _matters(key)}
+        return {key: value for key, value in whole.items() if _matters(key) and key[-1] != _SEED}
     if by == "folder":
-        return {"folder": str(path.resolve().parent)}
-    if by == "run":
-        return {"run": f"{name} ({place + 1})"}
-    if by in whole:
-        return {by: whole[by]}
-    known = [*WAYS, *whole]
+        return {("folder",): distinct([path.parent for _, _, path in facts])[place]}
+    known = {".".join(key): (key, value) for key, value in whole.items()}
+    if by in known:
+        return dict([known[by]])
     raise UsageError(
-        f"cannot group by '{by}': the recipe of {path} has no such key{nearest(by, known)} "
+        f"cannot group by '{by}': the recipe of {path} has no such key{nearest(by, [*WAYS, *known])} "
         f"Use {', '.join(WAYS)} or a key of the recipe, for example optimizer.learning_rate."
     )
 
 
-def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def _whole(metadata: TraceMetadata) -> dict[Key, Any]:
+    """The recipe with its tables unfolded, and ε; a key that says nothing (null) is as good as absent."""
+    unfolded = {key: value for key, value in _flat(metadata.recipe) if value is not None}
+    return {("epsilon",): float(metadata.epsilon), **unfolded}
+
+
+def _flat(table: Mapping[str, Any], above: Key = ()) -> Iterator[tuple[Key, Any]]:
     for key, value in table.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
+            yield from _flat(value, (*above, str(key)))
         else:
-            yield f"{above}{key}", value
+            yield (*above, str(key)), float(value) if type(value) is int else value
 
 
-def _matters(key: str) -> bool:
-    parts = key.split(".")
-    return parts[-1] != "seed" and not any(".".join(parts[:depth]) in _WITHOUT_EFFECT for depth in (1, 2))
+def _identity(described: Mapping[Key, Any]) -> str:
+    return json.dumps(sorted(((list(key), value) for key, value in described.items()), key=repr), default=str)
 
 
-def _differing(described: Sequence[Mapping[str, Any]]) -> list[str]:
+def _matters(key: Key) -> bool:
+    return not any(key[: len(one)] == one for one in _WITHOUT_EFFECT)
+
+
+def _differing(described: Sequence[Mapping[Key, Any]]) -> list[Key]:
     known = dict.fromkeys(key for one in described for key in one)
     return [key for key in known if len({json.dumps(one.get(key), default=str) for one in described}) > 1]
 
 
-def _labels(groups: Sequence[tuple[Mapping[str, Any], str]], differing: Sequence[str]) -> list[str]:
-    """Short and different: values where few keys differ, else the first run's name."""
-    if len(groups) == 1:
+def _labels(described: Sequence[Mapping[Key, Any]], names: Sequence[str], differing: Sequence[Key]) -> list[str]:
+    """Printable, short and different: values where few keys differ, else the first run's name."""
+    if len(names) == 1:
         return ["all runs"]
-    if len(differing) <= _MOST_KEYS and differing != ["run"]:
-        labels = [", ".join(_said(key, one.get(key)) for key in differing) for one, _ in groups]
+    if len(differing) <= _MOST_KEYS and ("run",) not in differing:
+        labels = [", ".join(_said(key, one.get(key)) for key in differing) for one in described]
     else:
-        labels = [name for _, name in groups]
-    short = [label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…" for label in labels]
+        labels = list(names)
+    short = [printable(label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…", "utf-8") for label in labels]
     return [f"{label} [{place}]" if short.count(label) > 1 else label for place, label in enumerate(short, 1)]
 
 
-def _said(key: str, value: Any) -> str:
-    name = key.rpartition(".")[2]
+def _said(key: Key, value: Any) -> str:
     if isinstance(value, str):
-        return Path(value).name if key == "folder" else value
-    return f"{name} {'–' if value is None else f'{value:g}' if isinstance(value, float) else value}"
+        return value or f"{key[-1]} ''"
+    return f"{key[-1]} {'–' if value is None else f'{value:g}' if isinstance(value, float) else value}"

@@ -97,17 +97,27 @@ def _analysed(analysis: Analysis, paths: Sequence[Path], options: Any, first: in
     if analysis.subject == "run":
         return analysis.analyse(_existing(RunFolder.of(paths[0])), options)
     if analysis.subject == "runs":
-        return analysis.analyse([_reader(path, first, last) for path in paths], options)
+        return analysis.analyse([_reader(path, first, last, may_be_empty=True) for path in paths], options)
     return analysis.analyse(_reader(paths[0], first, last)(analysis.columns(options)), options)
 
 
-def _reader(path: Path, first: int | None, last: int | None) -> Reader:
-    """Columns → those of the steps that were asked for; all of one state of the file, however often it is asked."""
+def _reader(path: Path, first: int | None, last: int | None, *, may_be_empty: bool = False) -> Reader:
+    """Columns → those of the steps that were asked for; all of one state of the file, however often it is asked.
+
+    Of several runs one may have ended before these steps: it has no rows then, which the analysis may count.
+    """
     from ebmdiag.report.diagnosis import reader
     from ebmdiag.trace import open_trace
 
     trace = open_trace(path)
-    return reader(trace if first is None and last is None else trace.between(first, last))
+    if first is None and last is None:
+        return reader(trace)
+    try:
+        return reader(trace.between(first, last))
+    except UsageError:
+        if not may_be_empty:
+            raise
+        return reader(trace.latest(0))
 
 
 def _spoken(findings: list[Finding]) -> Iterator[str]:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ebmdiag.numerics.bands import all_lags, automatic_bandwidth, later_memory, windowed_sum
+from ebmdiag.numerics.bands import all_lags, automatic_bandwidth, later_memory, remembers_again, windowed_sum
 from ebmdiag.numerics.contrast import Contrast, two_sided
 from ebmdiag.numerics.mean import TIMES_NEEDED, unbiased_time
 from ebmdiag.numerics.scaling import Series, checked, deviations, undefined
@@ -75,6 +75,17 @@ class Slow:
     def long_enough(self) -> bool:
         """Whether the sizes of the tests hold: 50 autocorrelation times, and 50 rows."""
         return self.rows >= max(self.needed_rows, TIMES_NEEDED)
+
+    @property
+    def doubt(self) -> str:
+        """Why not to trust the errors; empty if they are fine."""
+        if self.long_enough:
+            return remembers_again(self.later)
+        needed = max(self.needed_rows, TIMES_NEEDED)
+        return (
+            f"{self.rows} rows are {self.rows / self.time:.0f} autocorrelation times ({self.time:.3g} rows each); "
+            f"about {needed} rows are needed"
+        )
 
 
 def slow(x: ArrayLike) -> Slow:

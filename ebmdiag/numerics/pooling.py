@@ -11,10 +11,14 @@ A number x_i of each of K runs (another seed, all else alike) is one independent
 whatever happens within a run: rows of one run, however many, do not tell what another seed would do. A single run
 against K others is held against their spread, s √(1 + 1/K) with K - 1 degrees of freedom, as if its own were the same.
 
-Whether the runs differ by more than the errors e_i of their own numbers: Q = sum (x_i - m_w)² / e_i² with the weighted
-mean m_w against chi-squared with K - 1 degrees of freedom (Cochran 1954, Biometrics 10:101), and the standard deviation
-between them, tau² = max(0, (Q - K + 1) / (sum w - sum w² / sum w)), w = 1 / e²
-(DerSimonian and Laird 1986, Control. Clin. Trials 7:177).
+Whether the runs differ by more than the errors e_i of their own numbers (estimates with v_i degrees of freedom): with
+weights w = 1 / e², W = sum w, the weighted mean m_w and h = sum (1 - w/W)² / v,
+
+    F = [sum w (x - m_w)² / (K - 1)] / [1 + 2 (K - 2) h / (K² - 1)]   against F(K - 1, (K² - 1) / 3h)
+
+(Welch 1951, Biometrika 38:330; for known errors Cochran's Q against chi-squared), and the standard deviation between
+them, tau² = max(0, (Q - K + 1) / (W - sum w²/W)), Q = sum w (x - m_w)² (DerSimonian and Laird 1986, Control. Clin.
+Trials 7:177).
 """
 
 from __future__ import annotations
@@ -47,7 +51,7 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Cochran's Q with its p, and the standard deviation between runs that their own errors do not explain."""
+    """Welch's F with its p, and the standard deviation between runs that their own errors do not explain."""
 
     statistic: float
     p_value: float
@@ -84,25 +88,38 @@ def spread(values: ArrayLike) -> float:
     return largest * math.sqrt(float(((rest / largest) ** 2).sum()) / (len(x) - 1)) if largest > 0 else 0.0
 
 
-def disagreement(values: ArrayLike, errors: ArrayLike) -> Disagreement:
-    """Whether K runs, shape (K,), differ by more than the standard errors of their numbers, shape (K,).
+def disagreement(values: ArrayLike, errors: ArrayLike, freedoms: ArrayLike) -> Disagreement:
+    """Whether K runs differ by more than the standard errors of their numbers; all of shape (K,).
+
+    Args:
+        freedoms: degrees of freedom of each error; infinite for one that is known.
 
     NaN where there is one run, or where an error is not a finite number above 0.
 
     Raises:
         ValueError: no value, or one that is not finite.
     """
-    from scipy.special import chdtrc
-
-    x, e = _checked(values), np.asarray(errors, dtype=np.float64)
+    x, e, v = _checked(values), np.asarray(errors, dtype=np.float64), np.asarray(freedoms, dtype=np.float64)
     if len(x) < 2 or not (np.isfinite(e) & (e > 0)).all():
         return Disagreement(math.nan, math.nan, math.nan)
     weights = (e.min() / e) ** 2  # relative: squares of tiny errors overflow
-    centre = float(weights @ x / weights.sum())
-    statistic = float((((x - centre) / e) ** 2).sum())
-    share = float(weights.sum() - weights @ weights / weights.sum())
-    between = float(e.min()) * math.sqrt(max(0.0, (statistic - len(x) + 1) / share))
-    return Disagreement(statistic, float(chdtrc(len(x) - 1, statistic)), between)
+    whole = float(weights.sum())
+    centre = float(weights @ x) / whole
+    square = float((((x - centre) / e) ** 2).sum())
+    between = float(e.min()) * math.sqrt(max(0.0, (square - len(x) + 1) / (whole - float(weights @ weights) / whole)))
+    uncertain = float(((1 - weights / whole) ** 2 / v).sum())
+    statistic, p_value = _welch_f(square, len(x), uncertain)
+    return Disagreement(statistic, p_value, between)
+
+
+def _welch_f(square: float, runs: int, uncertain: float) -> tuple[float, float]:
+    from scipy.special import chdtrc, fdtrc
+
+    if uncertain == 0:
+        return square / (runs - 1), float(chdtrc(runs - 1, square))
+    scale = 1 + 2 * (runs - 2) * uncertain / (runs**2 - 1)
+    statistic = square / (runs - 1) / scale
+    return statistic, float(fdtrc(runs - 1, (runs**2 - 1) / (3 * uncertain), statistic))
 
 
 def difference(first: ArrayLike, second: ArrayLike) -> Contrast:
@@ -119,39 +136,65 @@ def difference(first: ArrayLike, second: ArrayLike) -> Contrast:
         many = max(a, b, key=len)
         return Contrast.of(value, spread(many) * math.sqrt(1 + 1 / len(many)), len(many) - 1)
     errors = spread(a) / math.sqrt(len(a)), spread(b) / math.sqrt(len(b))
-    return Contrast.of(value, math.hypot(*errors), _welch(errors, (len(a), len(b))))
+    return Contrast.of(value, math.hypot(*errors), _welch(errors, (len(a) - 1, len(b) - 1)))
 
 
-def difference_of_two(first: float, second: float, errors: tuple[float, float]) -> Contrast:
+def difference_of_two(
+    values: tuple[float, float], errors: tuple[float, float], freedoms: tuple[float, float]
+) -> Contrast:
     """One run minus another, held against the errors of their own numbers: of these two runs, not of their recipes."""
-    return Contrast.of(second - first, math.hypot(*errors), math.inf)
+    return Contrast.of(values[1] - values[0], math.hypot(*errors), _welch(errors, freedoms))
 
 
-def runs_needed(spreads: tuple[float, float], distance: float, level: float) -> int | None:
-    """Runs of each recipe after which Student's t of one-sided ``level`` times the error is below ``distance``.
+def runs_needed(
+    spreads: tuple[float, float], value: float, margin: float | None, level: float, *, more_than: int = 1
+) -> int | None:
+    """Runs of each recipe that would show a difference to be there, or to lie within a margin, whichever takes fewer.
 
-    None where that is more than 10,000.
+    If spreads and difference stayed what they are, and without correction for other tests.
+
+    Args:
+        spreads: standard deviations over the runs of either recipe.
+        value: the difference.
+        margin: within which it would not matter; None: unknown.
+        level: of either test.
+        more_than: runs that there are already.
+
+    Returns:
+        None where it is more than 10,000.
     """
     spread = math.hypot(*spreads)
+    targets = [(1 - level / 2, abs(value))]
+    if margin is not None and abs(value) < margin:
+        targets.append((1 - level, margin - abs(value)))
+    found = [_fewest(spread, probability, distance) for probability, distance in targets if distance > 0]
+    known = [runs for runs in found if runs is not None]
+    return max(min(known), more_than + 1) if known else None
+
+
+def _fewest(spread: float, probability: float, distance: float) -> int | None:
+    """The fewest runs with Student's t times the error of the difference at most ``distance``, by bisection."""
     low, high = 2, _MOST_RUNS
-    if not _reach(spread, high, level) <= distance:
+    if _reach(spread, high, probability) > distance:
         return None
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if _reach(spread, middle, level) <= distance else (middle + 1, high)
+        low, high = (low, middle) if _reach(spread, middle, probability) <= distance else (middle + 1, high)
     return low
 
 
-def _reach(spread: float, runs: int, level: float) -> float:
-    return student_quantile(2 * runs - 2, level) * spread / math.sqrt(runs)
+def _reach(spread: float, runs: int, probability: float) -> float:
+    return student_quantile(2 * runs - 2, probability) * spread / math.sqrt(runs)
 
 
-def _welch(errors: tuple[float, float], runs: tuple[int, int]) -> float:
+def _welch(errors: tuple[float, float], freedoms: tuple[float, float]) -> float:
+    """Degrees of freedom of a difference of two numbers with estimated errors."""
     largest = max(errors)
     if largest == 0:
         return math.inf
     shares = [(error / largest) ** 2 for error in errors]
-    return sum(shares) ** 2 / sum(share**2 / (count - 1) for share, count in zip(shares, runs, strict=True))
+    parts = sum(share**2 / freedom for share, freedom in zip(shares, freedoms, strict=True))
+    return sum(shares) ** 2 / parts if parts > 0 else math.inf
 
 
 def _checked(values: ArrayLike) -> Values:

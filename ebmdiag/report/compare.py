@@ -22,8 +22,8 @@ _HEADER = ("rows", "last step", "ε", "elapsed", "errors", "warnings", "median d
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """The names of the runs; where two are alike, with their folder."""
-    return distinct([run.path for run in runs])
+    """The names of the runs; where two are alike, with their folders."""
+    return distinct([run.path.with_suffix("") for run in runs])
 
 
 def comparisons(runs: Sequence[Run]) -> tuple[Answer, ...]:

@@ -94,13 +94,15 @@ def panels(rows: int = 1, columns: int = 1, *, height: float = HEIGHT) -> tuple[
 
 
 def literal(text: str) -> str:
-    """A stranger's words as matplotlib has to be told them: no mathematics, and never hidden from a legend.
+    """A stranger's words as matplotlib has to be told them: printable, no mathematics, never hidden from a legend.
 
     Example:
         >>> literal("_a$b$")
         ' _a\\\\$b\\\\$'
     """
-    escaped = text.replace("$", r"\$")
+    from ebmdiag.terminal import printable
+
+    escaped = printable(text, "utf-8").replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped
 
 

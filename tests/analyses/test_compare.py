@@ -93,10 +93,10 @@ def test_nothing_is_found_in_noise_at_the_stated_rate():
 def test_seeds_disagree_as_rarely_as_they_say_in_noise_and_are_caught_where_they_do():
     trials, hits = 200, dict.fromkeys(("d at lag 1", "spread of d", "level of r"), 0)
     for trial in range(trials):
-        found = analyse(seeds(np.random.default_rng(trial), 4, rows=2000), Options(settled_from=1))
+        found = analyse(seeds(np.random.default_rng(trial), 4), Options())
         for row in rows(found, "numbers"):
             if row["quantity"] in hits:
-                hits[row["quantity"]] += row["disagree_p"] <= 0.05
+                hits[row["quantity"]] += (row["disagree_p"] or 1.0) <= 0.05
     for quantity, count in hits.items():
         assert count / trials <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / trials), quantity
     rng = np.random.default_rng(7)
@@ -106,7 +106,7 @@ def test_seeds_disagree_as_rarely_as_they_say_in_noise_and_are_caught_where_they
     assert "mean of r_t" in next(one.statement for one in judge(found) if one.code == "seeds-disagree")
     between = next(row["between"] for row in rows(found, "numbers") if row["quantity"] == "level of r")
     truth = np.std(np.log([20.0, 21, 22, 23]), ddof=1)
-    assert between == pytest.approx(truth, rel=0.05)
+    assert between == pytest.approx(truth, rel=0.15)
 
 
 def test_a_run_that_diverged_is_counted_and_not_pooled():
@@ -121,7 +121,7 @@ def test_a_run_that_diverged_is_counted_and_not_pooled():
     said = next(one for one in judge(found) if one.code == "runs-diverged")
     assert "0 of 3 of learning_rate 0.1, 1 of 3 of learning_rate 2" in said.statement
     assert said.value == pytest.approx(1.0)
-    assert "too few runs" in said.statement
+    assert "not shown to be more than chance" in said.statement
 
 
 def test_many_that_diverge_are_no_chance():
@@ -131,8 +131,125 @@ def test_many_that_diverge_are_no_chance():
     found = analyse([*seeds(rng, 5), *gone], Options())
     said = next(one for one in judge(found) if one.code == "runs-diverged")
     assert said.value == pytest.approx(2 / math.comb(10, 5))
-    assert "too few" not in said.statement
+    assert "not shown" not in said.statement
     assert all(row["recipe"] == "learning_rate 0.1" for row in rows(found, "numbers"))
+
+
+def test_a_run_is_one_run_whatever_makes_the_groups():
+    """Grouped by a key, runs of other recipes may have the same seed."""
+    rng = np.random.default_rng(21)
+    some = [run(rng, f"{rate}-{seed}", seed=seed, rate=rate) for rate in (0.1, 0.2) for seed in (1, 2)]
+    found = analyse(some, Options(by="folder"))
+    assert "same-seed" not in codes(found)
+    assert [row["counted"] for row in rows(found, "recipes")] == [4]
+
+
+def test_of_one_run_twice_the_one_that_came_through_counts():
+    rng = np.random.default_rng(22)
+    dead = run(rng, "dead", rows=40, seed=1, state="diverged")
+    found = analyse([dead, run(rng, "again", seed=1), run(rng, "other", seed=2)], Options())
+    assert next(row for row in rows(found, "recipes"))["counted"] == 2
+    assert "runs-diverged" not in codes(found)  # what counts nowhere is not counted as diverged
+
+
+def test_copies_without_a_seed_are_found_by_their_numbers():
+    one = run(np.random.default_rng(23), "one")(None)
+    copy = replace(one, path=Path("copy.parquet"))
+    other = run(np.random.default_rng(24), "other")
+    found = analyse([lambda _: one, lambda _: copy, other], Options())
+    assert next(row for row in rows(found, "recipes"))["counted"] == 2
+    assert "same-seed" in codes(found)
+
+
+@pytest.mark.slow
+def test_single_runs_are_never_called_alike_and_slow_ones_never_said_to_disagree():
+    for trial in range(40):
+        rng = np.random.default_rng(trial)
+        pair = [run(rng, "a", seed=1), run(rng, "b", seed=2, rate=0.2)]
+        assert not any(
+            "alike" in outcome or "within" in outcome for outcome in outcomes(analyse(pair, Options())).values()
+        )
+        slow = [run(rng, f"s{k}", seed=k, r_t=20 + 0.1 * autoregression(rng, 0.99, (ROWS,))) for k in range(4)]
+        found = analyse(slow, Options())
+        level = next(row for row in rows(found, "numbers") if row["quantity"] == "level of r")
+        assert level["disagree_p"] is None or level["disagree_p"] > 1e-4
+        assert not level["reliable"]
+
+
+def test_a_recipe_whose_label_is_that_of_an_axis_hides_nothing():
+    rng = np.random.default_rng(25)
+    found = analyse([run(rng, f"r{k}", seed=k, rate=("step", "lag")[k % 2]) for k in range(4)], Options())
+    assert found.tables["r_t"].columns["step"][-1] > 900
+    assert found.tables["acf"].columns["lag"][-1] == 40
+    assert found.tables["r_t"].columns["mean of step"] == pytest.approx(20, abs=1)
+
+
+def thinned(reader, every):
+    trace = reader(None)
+    fewer = replace(trace, rows=trace.table.take(np.arange(0, len(trace), every)))
+    return lambda wanted: fewer
+
+
+def test_lags_of_rows_unequally_far_apart_are_not_pooled():
+    rng = np.random.default_rng(26)
+    some = [run(rng, f"r{k}", seed=k, rows=4000) for k in range(4)]
+    found = analyse([*some[:2], *(thinned(reader, 10) for reader in some[2:])], Options())
+    assert "d at lag 1" not in {row["quantity"] for row in rows(found, "numbers")}
+    assert found.estimates["d at lag 1 of all runs"].value is None
+    assert "acf" not in found.tables
+    alike = analyse([thinned(reader, 10) for reader in some], Options())
+    assert "d at lag 1" in {row["quantity"] for row in rows(alike, "numbers")}
+    assert any("one lag is 10 iterations" in note for note in alike.notes)
+
+
+def test_what_no_run_has_is_undefined_with_the_reason_and_strict_sees_it():
+    rng = np.random.default_rng(27)
+    some = [run(rng, f"r{k}", seed=k, d_s_t=np.ones(ROWS), mine=np.full(ROWS, np.nan)) for k in range(3)]
+    found = analyse(some, Options(columns=("mine",)))
+    for name in ("d at lag 1 of all runs", "mean mine of all runs"):
+        assert found.estimates[name].value is None
+        assert "3 of 3 runs have none" in found.estimates[name].reason
+
+
+@pytest.mark.parametrize("size", [1e155, 1e300, 1e-200])
+def test_huge_and_tiny_numbers_are_told_as_they_are(size):
+    rng = np.random.default_rng(28)
+    some = [run(rng, f"r{k}", seed=k, d_s_t=size * rng.standard_normal(ROWS)) for k in range(3)]
+    found = analyse(some, Options())
+    spread = next(row for row in rows(found, "numbers") if row["quantity"] == "spread of d")
+    assert spread["mean"] == pytest.approx(size, rel=0.1)
+    assert abs(next(row for row in rows(found, "numbers") if row["quantity"] == "balance of d")["mean"]) < 0.2
+
+
+def test_a_run_with_hardly_any_row_does_not_set_the_window():
+    rng = np.random.default_rng(29)
+    found = analyse([*seeds(rng, 3), run(rng, "short", rows=6, seed=9, state="interrupted")], Options())
+    assert found.settings["settled_until"] == ROWS
+    assert any("short has 6 rows only" in note for note in found.notes)
+
+
+def test_settled_from_is_never_before_the_shared_steps():
+    rng = np.random.default_rng(30)
+    late = memory_trace({"d_s_t": rng.standard_normal(500)}, steps=range(500, 1000), seed=5)
+    found = analyse([run(rng, "a", seed=1), lambda _: replace(late, path=Path("late"))], Options(settled_from=1))
+    assert found.settings["settled_from"] == 500
+
+
+def test_if_the_first_recipe_has_no_number_the_next_one_is_the_baseline():
+    rng = np.random.default_rng(31)
+    gone = [run(rng, f"gone{k}", seed=k, state="diverged", rate=9.0) for k in range(2)]
+    found = analyse([*gone, *seeds(rng, 2, 2), *seeds(rng, 2, 4, rate=0.2)], Options())
+    assert found.settings["baseline"] == "learning_rate 0.1"
+    assert {row["recipe"] for row in rows(found, "differences")} == {"learning_rate 0.2"}
+    assert any("no run of learning_rate 9 counts" in note for note in found.notes)
+
+
+def test_unequal_units_of_r_are_told():
+    rng = np.random.default_rng(32)
+    other = run(rng, "b", seed=2)(None)
+    other = replace(other, metadata=replace(other.metadata, epsilon=0.02))
+    found = analyse([run(rng, "a", seed=1), lambda _: other], Options(by="folder"))
+    assert any("r_t is in units of F" in note for note in found.notes)
 
 
 def test_if_all_diverged_there_are_no_numbers():
@@ -202,9 +319,9 @@ def test_a_drift_before_the_settled_steps_does_not_count():
 def test_courses_are_means_over_runs_of_means_over_rows():
     constant = [run(np.random.default_rng(k), f"r{k}", seed=k, r_t=np.full(ROWS, 10.0 + k)) for k in range(3)]
     table = analyse(constant, Options()).tables["r_t"].columns
-    assert table["all runs"] == pytest.approx(np.full(60, 11.0))
+    assert table["mean of all runs"] == pytest.approx(np.full(60, 11.0))
     half = 4.302653 / math.sqrt(3)  # Student's t with 2 degrees of freedom, spread 1
-    assert table["all runs, high"] - table["all runs"] == pytest.approx(np.full(60, half), rel=1e-6)
+    assert table["high of all runs"] - table["mean of all runs"] == pytest.approx(np.full(60, half), rel=1e-6)
 
 
 def test_a_further_column_is_compared():
@@ -214,7 +331,7 @@ def test_a_further_column_is_compared():
     ]
     found = analyse(some, Options(columns=("mine",)))
     assert outcomes(found)["mean mine"] == "differs"
-    with pytest.raises(UsageError, match=r"no run that counts has a column 'mini'; did you mean 'mine'"):
+    with pytest.raises(UsageError, match=r"no run has a column 'mini'; did you mean 'mine'"):
         analyse(some, Options(columns=("mini",)))
 
 
@@ -232,7 +349,7 @@ def test_what_is_undefined_says_so():
     held = {row["quantity"]: row["runs"] for row in rows(found, "numbers")}
     assert held == {"d at lag 1": 1, "spread of d": 1, "balance of d": 1, "level of r": 2}
     assert "2 of 3 runs have none" in found.estimates["d at lag 1 of all runs"].reason
-    assert "1 of 3 runs have none: its mean" in found.estimates["level of r of all runs"].reason
+    assert "1 of 3 runs have none: the mean of r_t" in found.estimates["level of r of all runs"].reason
     ANALYSIS.text(found)
     ANALYSIS.draw(found)
 
@@ -274,16 +391,16 @@ def test_ten_recipes_are_drawn_in_part_and_told_in_full():
     found = analyse([run(rng, f"r{k}", seed=k, rate=float(k + 1)) for k in range(11)], Options())
     caption = next(drawing.caption for drawing in ANALYSIS.draw(found) if drawing.name == "r_t")
     assert "2 further recipes stand in the table only" in caption
-    assert "learning_rate 11" in found.tables["r_t"].columns
+    assert "mean of learning_rate 11" in found.tables["r_t"].columns
 
 
 def test_a_strangers_labels_are_drawn_as_they_are():
     rng = np.random.default_rng(20)
-    some = [run(rng, f"r{k}", seed=k, rate=f"_$\\frac{k % 2}$ <b>") for k in range(4)]
+    some = [run(rng, f"r{k}", seed=k, rate=f"_$\\frac{k % 2}$ <b>\x1b") for k in range(4)]
     found = analyse(some, Options())
     for drawing in ANALYSIS.draw(found):
         drawing.figure.canvas.draw()
-    assert "_$\\frac0$ <b>" in ANALYSIS.draw(found)[0].alt
+    assert "_$\\frac0$ <b>?" in ANALYSIS.draw(found)[0].alt
 
 
 def write(path, rng, rate, seed, rows=300):
@@ -309,6 +426,11 @@ def test_the_command(written, capsys, tmp_path):
     assert call(["compare", *written, "-o", str(tmp_path / "c.png")]) == 0
     assert (tmp_path / "c-differences.png").stat().st_size > 1000
     assert "against learning_rate 0.1" in capsys.readouterr().out
+    ended = write(tmp_path / "ended.parquet", np.random.default_rng(5), 0.1, 9, rows=50)
+    assert call(["compare", *written, ended, "--from", "100", "--json"]) == 0
+    assert any(
+        "ended has no row in these steps" in note for note in json.loads(capsys.readouterr().out)["result"]["notes"]
+    )
     assert call(["compare", *written, "--until", "200", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["result"]["settings"]["settled_until"] == 200
 

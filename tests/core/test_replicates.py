@@ -7,7 +7,7 @@ import pytest
 from ebmdiag.errors import UsageError
 from ebmdiag.metadata import TraceMetadata
 from ebmdiag.names import distinct
-from ebmdiag.replicates import groups, same_run
+from ebmdiag.replicates import groups, repeated
 
 
 def fact(name, seed=0, folder=".", **recipe):
@@ -91,11 +91,54 @@ def test_labels_differ_even_where_names_do_not():
     assert all(len(label) < 50 for label in labels)
 
 
-def test_one_seed_twice_is_one_run():
-    runs = [fact("a", 1), fact("b", 2), fact("c", 1), fact("d", None), fact("e", None)]
-    assert same_run(runs, range(5)) == [(0, 2)]
+def test_one_recipe_and_one_seed_twice_is_one_run():
+    assert repeated([fact("a", 1), fact("b", 2), fact("c", 1, trace__flush_rows=3)]) == [[0, 2]]
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [fact("a", 1), fact("b", 1, optimizer__learning_rate=0.3)],
+        [fact("a", 1), fact("b", 1, data__seed=7)],
+        [fact("a", None), fact("b", None)],
+        [bare("a"), bare("b")],
+    ],
+    ids=["another recipe", "another seed elsewhere", "no seed", "no recipe"],
+)
+def test_what_is_not_known_to_be_one_run_is_two(runs):
+    assert repeated(runs) == []
+
+
+def test_numbers_and_absent_keys_are_what_they_mean():
+    """1 is 1.0, null is absent, and a key with a point in it is not a table."""
+    assert len(groups([fact("a", 1, langevin__scale=1), fact("b", 2, langevin__scale=1.0)])) == 1
+    assert len(groups([fact("a", 1, langevin__scale=None), fact("b", 2)])) == 1
+    one, two = (
+        TraceMetadata.create(epsilon=0.1, producer="test", recipe=recipe)
+        for recipe in ({"a.b": 1.0, "a": {"b": 2.0}}, {"a.b": 2.0, "a": {"b": 1.0}})
+    )
+    assert len(groups([("x", one, Path("x")), ("y", two, Path("y"))])) == 2
+
+
+def test_the_recipes_own_name_makes_no_group_but_a_table_of_that_key_does():
+    first, second = fact("a", 1), fact("b", 2)
+    first[1].recipe["name"], second[1].recipe["name"] = "mine", "copied"
+    assert len(groups([first, second])) == 1
+    assert len(groups([fact("a", 1, optimizer__name="adam"), fact("b", 2, optimizer__name="sgd")])) == 2
+
+
+def test_labels_are_printable():
+    labels = [
+        group.label for group in groups([fact("a", 1, net__factory="x\x1b[31m"), fact("b", 1, net__factory="y\n")])
+    ]
+    assert labels == ["x?[31m", "y?"]
 
 
 def test_names_of_traces_are_told_apart_by_their_folders(tmp_path):
-    paths = [tmp_path / "one" / "t.parquet", tmp_path / "two" / "t.parquet", tmp_path / "u.parquet"]
+    paths = [tmp_path / "one" / "t", tmp_path / "two" / "t", tmp_path / "u"]
     assert distinct(paths) == ["one/t", "two/t", "u"]
+    assert distinct([tmp_path / a / "runs" / "rings" for a in ("adam0.1", "sgd")]) == [
+        "adam0.1/runs/rings",
+        "sgd/runs/rings",
+    ]
+    assert distinct([tmp_path / "t", tmp_path / "t"]) == ["t", "t"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,12 +12,15 @@ from ebmdiag.result import Result, Table
 from ebmdiag_analyses.compare import tables
 from ebmdiag_analyses.compare.comparison import Comparison, compared
 from ebmdiag_analyses.compare.judge import judge
+from ebmdiag_analyses.compare.notes import notes
 from ebmdiag_analyses.compare.options import Options
 from ebmdiag_analyses.compare.quantities import chosen
-from ebmdiag_analyses.compare.runs import COURSES, LAGS, Reader, Series
+from ebmdiag_analyses.compare.runs import COURSES, LAGS, Series
 from ebmdiag_analyses.compare.view import draw, text
 
-_SHORTER = 0.9
+if TYPE_CHECKING:
+    from ebmdiag.report.answers import Reader
+
 CURVES = {
     "r_t": "mean of r_t over the rows in each bin of steps",
     "d_s_t": "mean of d_s_t over the rows in each bin of steps",
@@ -29,9 +33,9 @@ def analyse(readers: Sequence[Reader], options: Options) -> Result:
     """Compare runs.
 
     Args:
-        readers: of each run, columns → its rows (as ebmdiag.report.answers.Reader).
+        readers: of each run, columns → its rows (ebmdiag.report.answers.Reader).
 
-    Estimates: ``QUANTITY of RECIPE`` and ``QUANTITY of RECIPE against FIRST``. Tables: ``recipes``, ``runs``,
+    Estimates: ``QUANTITY of RECIPE`` and ``QUANTITY of RECIPE against BASELINE``. Tables: ``recipes``, ``runs``,
     ``numbers``, ``differences``; and the curves ``r_t``, ``d_s_t``, ``d_s_t_sd`` by step and ``acf`` by lag.
 
     Raises:
@@ -40,32 +44,38 @@ def analyse(readers: Sequence[Reader], options: Options) -> Result:
         TraceError: a trace cannot be read.
     """
     found = compared(readers, options)
-    labels, level, runs = found.labels, options.level, found.runs
     return Result(
         "compare",
-        ", ".join(run.name for run in runs),
-        sum(run.rows for run in runs),
+        ", ".join(run.name for run in found.runs),
+        sum(run.rows for run in found.runs),
+        _settings(found, options),
+        tables.estimates(found.seeds, found.differences, found.labels, found.baseline, options.level),
         {
-            "by": options.by,
-            "recipes": labels,
-            "runs": [run.name for run in runs],
-            "same_run": [f"{runs[one].name} and {runs[two].name}" for one, two in found.again],
-            "first_step": min(run.first for run in runs if run.rows),
-            "last_step": max(run.last for run in runs if run.rows),
-            "settled_from": found.span.settled if found.span else None,
-            "settled_until": found.span.last if found.span else None,
-            "level": level,
-        },
-        tables.estimates(found.seeds, found.differences, labels, level),
-        {
-            "recipes": tables.recipes(found.groups, runs, found.left_out),
-            "differences": tables.differences(found.differences, labels, level),
-            "numbers": tables.numbers(found.seeds, labels),
+            "recipes": tables.recipes(found),
+            "differences": tables.differences(found.differences, found.labels, found.baseline, options.level),
+            "numbers": tables.numbers(found.seeds, found.labels),
             "runs": tables.every_run(found),
-            **_curves(found, level),
+            **_curves(found, options.level),
         },
-        tuple(_notes(found)),
+        tuple(notes(found, options.by)),
     )
+
+
+def _settings(found: Comparison, options: Options) -> dict[str, Any]:
+    runs, span = found.runs, found.span
+    return {
+        "by": options.by,
+        "recipes": found.labels,
+        "baseline": found.labels[found.baseline],
+        "runs": [run.name for run in runs],
+        "same_run": [f"{runs[one].name} and {runs[two].name}" for two, one in found.again.items()],
+        "first_step": min(run.first for run in runs if run.rows),
+        "last_step": max(run.last for run in runs if run.rows),
+        "settled_from": span.settled if span else None,
+        "settled_until": span.last if span else None,
+        "iterations_per_row": span.spacing if span else None,
+        "level": options.level,
+    }
 
 
 def _curves(found: Comparison, level: float) -> dict[str, Table]:
@@ -92,25 +102,6 @@ def _acf(found: Comparison) -> Callable[[int], Series | None]:
         return curve if np.isfinite(curve).any() else None
 
     return of
-
-
-def _notes(found: Comparison) -> Iterator[str]:
-    yield from (f"left out of the numbers: {why}." for why in found.left_out.values())
-    if found.span is None:
-        yield "no run counts, so there are no numbers to compare."
-        return
-    longest = max(run.last for run in found.runs)
-    if found.span.last < _SHORTER * longest:
-        yield (
-            f"all numbers end at step {found.span.last}, where {found.span.shortest} ends; others go on to {longest}. "
-            "Leave it out to compare more."
-        )
-    nameless = [run.name for run in found.runs if not run.metadata.recipe]
-    if nameless and len(found.groups) > 1:
-        yield f"no recipe is known of {', '.join(nameless)}: each stands alone; --by folder groups by folder."
-    unfinished = [run.name for run in found.runs if run.metadata.state == "running"]
-    if unfinished:
-        yield f"still going on: {', '.join(unfinished)}."
 
 
 def columns(options: Options) -> list[str]:

@@ -11,6 +11,7 @@ from ebmdiag.analysis import Drawing
 from ebmdiag.result import Result, Table
 from ebmdiag.terminal import number
 from ebmdiag_analyses.compare.judge import Row, rows
+from ebmdiag_analyses.compare.tables import PARTS
 from ebmdiag_analyses.lags import percent
 
 if TYPE_CHECKING:
@@ -52,10 +53,11 @@ def _line(panel: Axes, table: Table, axis: str, label: str, place: int) -> None:
     from ebmdiag.report.style import BAND_ALPHA, SERIES, literal
 
     colour, style = SERIES[place % len(SERIES)], _STYLES[place // len(SERIES) % len(_STYLES)]
-    x, low, high = (table.columns[name] for name in (axis, f"{label}, low", f"{label}, high"))
+    x = table.columns[axis]
+    mean, low, high = (table.columns[f"{what} of {label}"] for what in PARTS)
     if np.isfinite(low).any():
         panel.fill_between(x, low, high, color=colour, alpha=BAND_ALPHA, linewidth=0)
-    panel.plot(x, table.columns[label], color=colour, linestyle=style, linewidth=1.3, label=literal(label))
+    panel.plot(x, mean, color=colour, linestyle=style, linewidth=1.3, label=literal(label))
 
 
 def _curve_caption(result: Result, table: Table) -> str:
@@ -70,7 +72,7 @@ def _curve_caption(result: Result, table: Table) -> str:
 def _curve_words(table: Table, axis: str, labels: Sequence[str], name: str) -> str:
     said = []
     for label in labels:
-        values = table.columns[label]
+        values = table.columns[f"mean of {label}"]
         held = np.flatnonzero(np.isfinite(values))
         if len(held):
             first, last = held[0], held[-1]
@@ -99,7 +101,7 @@ def _forest(result: Result, told: Sequence[Row]) -> Drawing:
         panel.set_yticks(range(len(told)), [literal(_row_label(row, many=many)) for row in told])
         panel.set_ylim(len(told) - 0.4, -0.6)
         panel.set_xlim(-_CLIP * 1.02, _CLIP * 1.02)
-        panel.set_xlabel(f"difference from {literal(result.settings['recipes'][0])}, in margins")
+        panel.set_xlabel(f"difference from {literal(result.settings['baseline'])}, in margins")
         panel.grid(visible=False)
     return Drawing("differences", figure, _forest_caption(result), _forest_words(result, told))
 
@@ -120,7 +122,7 @@ def _row_label(row: Row, *, many: bool) -> str:
 def _forest_caption(result: Result) -> str:
     level = percent(result.settings["level"])
     return (
-        f"Points: difference from {result.settings['recipes'][0]} over what matters (its margin); lines: {level} "
+        f"Points: difference from {result.settings['baseline']} over what matters (its margin); lines: {level} "
         "interval; grey: within the margin. A ratio is drawn by its logarithm. Orange: differs after correction for "
         f"all comparisons. What lies beyond {_CLIP:g} margins is drawn at the edge."
     )
@@ -131,4 +133,4 @@ def _forest_words(result: Result, told: Sequence[Row]) -> str:
     for row in told:
         outcomes.setdefault(row["outcome"], []).append(f"{row['quantity']} of {row['recipe']}")
     said = "; ".join(f"{outcome}: {', '.join(names)}" for outcome, names in outcomes.items())
-    return f"Interval plot of differences from {result.settings['recipes'][0]} in margins. {said}."
+    return f"Interval plot of differences from {result.settings['baseline']} in margins. {said}."

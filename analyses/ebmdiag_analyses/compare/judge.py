@@ -12,6 +12,7 @@ from ebmdiag.result import Finding, Result
 from ebmdiag.terminal import number
 from ebmdiag_analyses.compare.options import LIMITS, Limits
 from ebmdiag_analyses.compare.quantities import chosen
+from ebmdiag_analyses.compare.tables import difference_name
 
 _SOURCE = "Welch 1947; Benjamini and Hochberg 1995; margins: this project's first proposals, docs/compare.md"
 
@@ -47,7 +48,7 @@ def _same_seed(result: Result) -> Iterator[Finding]:
         yield Finding(
             "same-seed",
             "warning",
-            f"{pair} have the same recipe and the same seed: they are one run twice, and count once.",
+            f"{pair} are one run twice (the same recipe and seed, or the very same numbers), and count once.",
             advice="Give each run a seed of its own: --set training.seed=1, 2, 3 …",
         )
 
@@ -60,7 +61,7 @@ def _diverged(result: Result, limits: Limits) -> Iterator[Finding]:
     told = ", ".join(f"{diverged} of {runs} of {recipe}" for recipe, diverged, runs in counts)
     p = _fisher([(diverged, runs - diverged) for _, diverged, runs in counts]) if len(counts) > 1 else None
     told_p = "" if p is None else f"; p = {number(p, 2)} that all do so alike"
-    less = "" if p is None or p <= limits.outcome else ": too few runs to say that the recipes differ in it"
+    less = "" if p is None or p <= limits.outcome else ": not shown to be more than chance"
     yield Finding(
         "runs-diverged",
         "warning",
@@ -100,22 +101,22 @@ def _disagreeing(result: Result, limits: Limits) -> Iterator[Finding]:
             "speak for its recipe, and errors from within a run are too small for it.",
             min(row["disagree_adjusted_p"] for row in items),
             limits.disagreement,
-            source="Cochran 1954, Biometrics 10:101; adjusted over all recipes and quantities",
+            source="Welch 1951, Biometrika 38:330; adjusted over all recipes and quantities",
         )
 
 
 def _differing(result: Result, limits: Limits) -> Iterator[Finding]:
     """For each recipe one finding of what differs and matters, and one of what differs within the margin."""
     tests = sum(row["adjusted_p"] is not None for row in rows(result, "differences"))
-    first, level = result.settings["recipes"][0], f"{100 * result.settings['level']:g}%"
+    first, level = result.settings["baseline"], f"{100 * result.settings['level']:g}%"
     for outcome, within in (("differs", ""), ("differs within the margin", ", by less than what matters")):
         for recipe, items in _by_recipe(result, outcome).items():
             told = "; ".join(_told(row) for row in items)
             yield Finding(
                 "recipes-differ",
                 "info",
-                f"{recipe} differs from {first}{within}, in {told}. Intervals at {level}; p after correction for {tests} "
-                f"comparisons.{_doubts(result, items)}",
+                f"{recipe} differs from {first}{within}, in {told}. Intervals at {level}; p after correction for "
+                f"{tests} comparisons.{_doubts(result, items)}",
                 min(row["adjusted_p"] for row in items),
                 limits.discoveries,
                 source=_SOURCE,
@@ -130,21 +131,22 @@ def _told(row: Row) -> str:
 
 def _doubts(result: Result, items: list[Row]) -> str:
     """Why a difference is not to be trusted, each reason once."""
-    first = result.settings["recipes"][0]
-    reasons = [result.estimates[f"{row['quantity']} of {row['recipe']} against {first}"].reason for row in items]
+    first = result.settings["baseline"]
+    names = [difference_name(row["quantity"], row["recipe"], first) for row in items]
+    reasons = [result.estimates[name].reason for name in names]
     told = "; ".join(dict.fromkeys(reason for reason in reasons if reason))
     return f" Doubtful: {told}." if told else ""
 
 
 def _alike(result: Result) -> Iterator[Finding]:
     """One finding for each recipe: in what it was shown to be as the first."""
-    first = result.settings["recipes"][0]
+    first = result.settings["baseline"]
     for recipe, items in _by_recipe(result, "alike").items():
         told = "; ".join(f"{said(row['quantity'])} (within {_margin(row)})" for row in items)
         yield Finding(
             "recipes-alike",
             "info",
-            f"{recipe} is shown to be as {first} in {told}.",
+            f"{recipe} is shown to be as {first} in {told}.{_doubts(result, items)}",
             max(row["alike_p"] for row in items),
             source="Schuirmann 1987, two one-sided tests; " + _SOURCE,
         )
@@ -156,13 +158,13 @@ def _margin(row: Row) -> str:
 
 def _open(result: Result) -> Iterator[Finding]:
     """One finding for each recipe: what is neither shown to differ nor to be alike, and how many runs would tell."""
-    first = result.settings["recipes"][0]
+    first = result.settings["baseline"]
     for recipe, items in _by_recipe(result, "open").items():
         told = "; ".join(f"{said(row['quantity'])}{_needs(row)}" for row in items)
         yield Finding(
             "recipes-open",
             "info",
-            f"whether {recipe} differs from {first} is open in {told}.",
+            f"whether {recipe} differs from {first} is open in {told}.{_doubts(result, items)}",
             advice="Train more seeds of each recipe; rows of the same runs do not tell what another seed does.",
         )
 

@@ -22,124 +22,145 @@ from ebmdiag_analyses.compare.quantities import Number, Quantity
 
 ALONE = "one run of each: this tells these two runs apart, not their recipes"
 ONE_LEFT = "a single run on one side, held against the spread of the other's as if its own were the same"
+ONE_RUN = "one run: what another seed would do is not known"
+NO_SPREAD = "runs with exactly the same number: what varies from seed to seed is not in it"
+
+Numbers = Sequence[Mapping[str, Number]]
+"""Of each counted run of a group."""
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """One quantity of one group: pooled over its runs, whether they disagree, and why to doubt it."""
+    """One quantity of one group.
+
+    Attributes:
+        pooled: over its runs; None where no run has a number.
+        disagreement: of its runs, if the errors of all their numbers can be trusted; else NaN.
+        own_error: of the number of a single run; NaN of several.
+        doubt: why not to trust it; empty if it can be trusted.
+        adjusted: the p of disagreement after Benjamini and Hochberg over all groups and quantities.
+    """
 
     quantity: Quantity
     group: int
-    pooled: Pooled
+    pooled: Pooled | None
     disagreement: Disagreement
-    error: float
+    own_error: float
     doubt: str
     adjusted: float = math.nan
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One quantity of a group minus that of the baseline, the first group.
+    """One quantity of a group minus that of the baseline.
 
     Attributes:
+        alone: whether single runs are held against each other.
+        spreads, runs: of the baseline's and of the group's numbers.
         outcome: ``differs``, ``alike`` (shown to be within the margin), ``differs within the margin`` or ``open``.
-        adjusted, alike: p of being different and of being not alike, after Benjamini and Hochberg over all.
+        adjusted, alike: p of being no different and of being not alike, after Benjamini and Hochberg over all.
         needed: runs of each recipe that would settle an open one; None where that is not known, or beyond 10,000.
     """
 
     quantity: Quantity
     group: int
     contrast: Contrast
+    alone: bool
     doubt: str
     spreads: tuple[float, float]
+    runs: tuple[int, int]
     adjusted: float = math.nan
     alike: float = math.nan
     outcome: str = "open"
     needed: int | None = None
 
 
-Numbers = Sequence[Mapping[str, Number]]
-"""Of each counted run of a group."""
-
-
 def pooled(groups: Sequence[Numbers], wanted: Sequence[Quantity], level: float) -> list[Seeds]:
-    """Every quantity of every group that has it, quantity by quantity; the p of disagreement adjusted over all."""
-    found = [one for quantity in wanted for one in _of_quantity(groups, quantity, level)]
+    """Every quantity of every group whose runs have its columns; quantity by quantity."""
+    found = [
+        _seeds(quantity, group, [run[quantity.name] for run in runs if quantity.name in run], level)
+        for quantity in wanted
+        for group, runs in enumerate(groups)
+        if any(quantity.name in run for run in runs)
+    ]
     adjusted = _adjusted([one.disagreement.p_value for one in found])
     return [replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
 
 
-def _of_quantity(groups: Sequence[Numbers], quantity: Quantity, level: float) -> Iterator[Seeds]:
-    for group, runs in enumerate(groups):
-        own = _finite(runs, quantity)
-        if own:
-            values, errors = _values(own), [one.error for one in own]
-            yield Seeds(
-                quantity,
-                group,
-                pool(values, level),
-                disagreement(values, errors),
-                errors[0],
-                _doubt(runs, own, quantity),
-            )
+def _seeds(quantity: Quantity, group: int, numbers: Sequence[Number], level: float) -> Seeds:
+    own, unknown = _finite(numbers), Disagreement(math.nan, math.nan, math.nan)
+    doubt = _doubt(numbers, own)
+    if not own:
+        return Seeds(quantity, group, None, unknown, math.nan, doubt)
+    values = _values(own)
+    trusted = len(own) > 1 and not any(one.reason for one in own)
+    apart = disagreement(values, [one.error for one in own], [one.freedom for one in own]) if trusted else unknown
+    error = own[0].error if len(own) == 1 else math.nan
+    return Seeds(quantity, group, pool(values, level), apart, error, doubt)
 
 
-def _finite(runs: Numbers, quantity: Quantity) -> list[Number]:
-    return [run[quantity.name] for run in runs if quantity.name in run and math.isfinite(run[quantity.name].value)]
+def _finite(numbers: Sequence[Number]) -> list[Number]:
+    return [one for one in numbers if math.isfinite(one.value)]
 
 
-def _doubt(runs: Numbers, own: Sequence[Number], quantity: Quantity) -> str:
-    """Why not to trust a pooled number: the first reason that a run's number has, and how many have one."""
+def _values(numbers: Sequence[Number]) -> list[float]:
+    return [one.value for one in numbers]
+
+
+def _doubt(numbers: Sequence[Number], own: Sequence[Number]) -> str:
+    """Why not to trust a pooled number: runs that have none, a single one, or numbers that are doubtful themselves."""
+    missing = [one.reason for one in numbers if not math.isfinite(one.value)]
     reasons = [one.reason for one in own if one.reason]
-    missing = [run[quantity.name].reason for run in runs if quantity.name in run and run[quantity.name] not in own]
-    if missing:
-        return f"{len(missing)} of {len(runs)} runs have none: {missing[0]}"
-    return f"{len(reasons)} of {len(own)} runs: {reasons[0]}" if reasons else ""
+    said = [f"{len(missing)} of {len(numbers)} runs have none: {missing[0]}"] if missing else []
+    said += [ONE_RUN] if len(own) == 1 else []
+    said += [f"{len(reasons)} of {len(own)} runs: {reasons[0]}"] if reasons else []
+    said += [NO_SPREAD] if len(own) > 1 and len(set(_values(own))) == 1 else []
+    return "; ".join(said)
 
 
 def differences(
-    groups: Sequence[Numbers], wanted: Sequence[Quantity], level: float, limits: Limits
+    groups: Sequence[Numbers], baseline: int, wanted: Sequence[Quantity], limits: Limits
 ) -> list[Difference]:
-    """Every quantity of every group but the first, against the first; outcomes after correction for their number."""
-    found = [one for quantity in wanted for one in _against_first(groups, quantity)]
+    """Every quantity of every other group against the baseline; outcomes after correction for their number."""
+    found = [one for quantity in wanted for one in _against(groups, baseline, quantity)]
     unequal = _adjusted([one.contrast.p_value for one in found])
     equal = _adjusted([_equivalence(one) for one in found])
     return [
-        _decided(replace(one, adjusted=p, alike=q), level, limits)
-        for one, p, q in zip(found, unequal, equal, strict=True)
+        _decided(replace(one, adjusted=p, alike=q), limits) for one, p, q in zip(found, unequal, equal, strict=True)
     ]
 
 
-def _against_first(groups: Sequence[Numbers], quantity: Quantity) -> Iterator[Difference]:
-    first = _finite(groups[0], quantity)
-    for group, runs in enumerate(groups[1:], 1):
-        own = _finite(runs, quantity)
-        if first and own:
-            contrast, doubt = _contrast(first, own)
-            doubts = [doubt, _doubt(groups[0], first, quantity), _doubt(runs, own, quantity)]
+def _against(groups: Sequence[Numbers], baseline: int, quantity: Quantity) -> Iterator[Difference]:
+    held = [[run[quantity.name] for run in runs if quantity.name in run] for runs in groups]
+    first = _finite(held[baseline])
+    for group, numbers in enumerate(held):
+        own = _finite(numbers)
+        if group != baseline and first and own:
+            alone = len(first) == len(own) == 1
+            doubt = ALONE if alone else ONE_LEFT if 1 in (len(first), len(own)) else ""
+            doubts = [
+                doubt,
+                *(said for said in (_doubt(held[baseline], first), _doubt(numbers, own)) if said != ONE_RUN),
+            ]
             yield Difference(
                 quantity,
                 group,
-                contrast,
-                next((one for one in doubts if one), ""),
+                _two_runs(first[0], own[0]) if alone else difference(_values(first), _values(own)),
+                alone,
+                "; ".join(dict.fromkeys(said for said in doubts if said)),
                 (spread(_values(first)), spread(_values(own))),
+                (len(first), len(own)),
             )
 
 
-def _contrast(first: Sequence[Number], second: Sequence[Number]) -> tuple[Contrast, str]:
-    if len(first) == len(second) == 1:
-        errors = first[0].error, second[0].error
-        return difference_of_two(first[0].value, second[0].value, errors), ALONE
-    doubt = ONE_LEFT if min(len(first), len(second)) == 1 else ""
-    return difference(_values(first), _values(second)), doubt
-
-
-def _values(runs: Sequence[Number]) -> list[float]:
-    return [one.value for one in runs]
+def _two_runs(first: Number, second: Number) -> Contrast:
+    return difference_of_two((first.value, second.value), (first.error, second.error), (first.freedom, second.freedom))
 
 
 def _equivalence(one: Difference) -> float:
-    return math.nan if one.quantity.distance is None else one.contrast.equivalence_p(one.quantity.distance)
+    """NaN where no margin is known, and for single runs, which show nothing of what is alike in their recipes."""
+    distance = one.quantity.distance
+    return math.nan if distance is None or one.alone else one.contrast.equivalence_p(distance)
 
 
 def _adjusted(p_values: Sequence[float]) -> list[float]:
@@ -151,20 +172,17 @@ def _adjusted(p_values: Sequence[float]) -> list[float]:
     return [p if math.isnan(p) else next(found) for p in p_values]
 
 
-def _decided(one: Difference, level: float, limits: Limits) -> Difference:
+def _decided(one: Difference, limits: Limits) -> Difference:
     differs, alike = one.adjusted <= limits.discoveries, one.alike <= limits.discoveries
     if not differs and not alike:
-        return replace(one, needed=_needed(one, level))
+        return replace(one, needed=_needed(one, limits))
     said = "differs within the margin" if differs and alike else "differs" if differs else "alike"
     return replace(one, outcome=said)
 
 
-def _needed(one: Difference, level: float) -> int | None:
-    """Runs of each recipe that would tell on which side of the margin the difference lies, if it stayed what it is."""
-    distance = one.quantity.distance
-    spreads = [own for own in one.spreads if not math.isnan(own)]
-    if distance is None or not spreads:
+def _needed(one: Difference, limits: Limits) -> int | None:
+    known = [own for own in one.spreads if not math.isnan(own)]
+    if not known:
         return None
-    both = (spreads[0], spreads[-1])
-    away = abs(distance - abs(one.contrast.value))
-    return runs_needed(both, away, level) if away > 0 else None
+    spreads, distance = (known[0], known[-1]), one.quantity.distance
+    return runs_needed(spreads, one.contrast.value, distance, limits.discoveries, more_than=max(one.runs))

@@ -7,7 +7,7 @@ A run is read, reduced and let go before the next one, so that memory does not g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +22,10 @@ from ebmdiag.numerics.correlation import autocorrelation
 from ebmdiag_analyses.compare.quantities import Number, Quantity, numbers
 
 if TYPE_CHECKING:
+    from ebmdiag.report.answers import Reader
     from ebmdiag.trace import Trace
 
 Series = NDArray[np.float64]
-Reader = Callable[[list[str] | None], "Trace"]
 
 COURSES = ("r_t", "d_s_t")
 BINS = 60
@@ -34,7 +34,7 @@ LAGS = 40
 
 @dataclass(frozen=True)
 class Run:
-    """What a run says of itself; steps are 0 where it has no row."""
+    """What a run says of itself; steps are 0 where it has no row, ``spacing`` None where rows are irregular."""
 
     name: str
     path: Path
@@ -42,6 +42,7 @@ class Run:
     first: int
     last: int
     rows: int
+    spacing: int | None
 
     @property
     def diverged(self) -> bool:
@@ -51,12 +52,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Span:
-    """The steps that all counted runs share, from where their numbers are taken, and which run ends first."""
+    """The steps that all counted runs share, from where on their numbers are taken, and which run ends first.
+
+    ``spacing``: iterations from row to row, if it is the same in all of them; else None.
+    """
 
     first: int
     last: int
     settled: int
     shortest: str
+    spacing: int | None
 
 
 @dataclass(frozen=True)
@@ -88,13 +93,16 @@ def described(readers: Sequence[Reader]) -> list[Run]:
     for place, path in enumerate(paths):
         if path.resolve() in {other.resolve() for other in paths[:place]}:
             raise UsageError(f"{path} is given twice; a run repeats nothing by being named again.")
-    return [_run(name, trace) for name, trace in zip(distinct(paths), traces, strict=True)]
+    names = distinct([path.with_suffix("") for path in paths])
+    return [_run(name, trace) for name, trace in zip(names, traces, strict=True)]
 
 
 def _run(name: str, trace: Trace) -> Run:
     steps = trace.steps
     first, last = (int(steps[0]), int(steps[-1])) if len(steps) else (0, 0)
-    return Run(name, trace.path, trace.metadata, first, last, len(steps))
+    gaps = np.diff(steps)
+    spacing = int(gaps[0]) if len(gaps) and gaps.min() == gaps.max() else None
+    return Run(name, trace.path, trace.metadata, first, last, len(steps), spacing)
 
 
 def span_of(runs: Sequence[Run], settled_from: int | None) -> Span | None:
@@ -111,10 +119,11 @@ def span_of(runs: Sequence[Run], settled_from: int | None) -> Span | None:
             f"{start.name} begins at step {start.first}, after {end.name} has ended at step {end.last}: there is no "
             "step that all runs share; leave one of them out."
         )
-    settled = (start.first + end.last + 1) // 2 if settled_from is None else settled_from
+    settled = (start.first + end.last + 1) // 2 if settled_from is None else max(settled_from, start.first)
     if settled > end.last:
         raise UsageError(f"no step that all runs share is left from {settled} on: {end.name} ends at {end.last}.")
-    return Span(start.first, end.last, settled, end.name)
+    spacings = {run.spacing for run in runs}
+    return Span(start.first, end.last, settled, end.name, spacings.pop() if len(spacings) == 1 else None)
 
 
 def edges_of(runs: Sequence[Run]) -> NDArray[np.int64]:
@@ -133,15 +142,30 @@ def edges_of(runs: Sequence[Run]) -> NDArray[np.int64]:
 
 def measured(read: Reader, span: Span | None, edges: NDArray[np.int64], wanted: Sequence[Quantity]) -> Measured:
     """One run reduced; without a span, to its courses alone."""
-    needed = dict.fromkeys([*COURSES, *(column for one in wanted for column in one.columns)])
-    trace = read(list(needed))
-    courses = {
-        name: course for column in COURSES if column in trace.columns for name, course in _courses(trace, column, edges)
-    }
+    trace = read(list(dict.fromkeys([*COURSES, *(column for one in wanted for column in one.columns)])))
+    held = set(trace.columns)
+    courses = {name: course for column in COURSES if column in held for name, course in _courses(trace, column, edges)}
     if span is None:
-        return Measured({}, courses, np.full(LAGS + 1, np.nan))
-    settled = trace.between(span.settled, span.last)
-    return Measured(numbers(settled, tuple(wanted)), courses, _acf(settled))
+        return Measured({}, courses, _no_lags())
+    own = [one for one in wanted if held.issuperset(one.columns)]
+    settled = _between(trace, span)
+    if settled is None:
+        reason = f"it has no row from step {span.settled} to {span.last}"
+        return Measured({one.name: Number.absent(reason) for one in own}, courses, _no_lags())
+    lags = (
+        "" if span.spacing else "rows are not equally many iterations apart in all runs, so lags mean different things"
+    )
+    return Measured(numbers(settled, own, lags), courses, _no_lags() if lags else _acf(settled))
+
+
+def _between(trace: Trace, span: Span) -> Trace | None:
+    steps = trace.steps
+    inside = int(np.searchsorted(steps, span.last, side="right")) - int(np.searchsorted(steps, span.settled))
+    return trace.between(span.settled, span.last) if inside else None
+
+
+def _no_lags() -> Series:
+    return np.full(LAGS + 1, np.nan)
 
 
 def _courses(trace: Trace, column: str, edges: NDArray[np.int64]) -> list[tuple[str, Series]]:
@@ -151,29 +175,27 @@ def _courses(trace: Trace, column: str, edges: NDArray[np.int64]) -> list[tuple[
     except TraceError:  # a value that is not finite: the numbers say so, and there is no course to draw
         return []
     bounds = np.searchsorted(steps, edges)
-    counts = np.diff(bounds)
-    means = _bin_means(values, bounds, counts)
-    found = [(column, means)]
-    if column == "d_s_t":
-        rest = values - np.repeat(np.nan_to_num(means), counts)
-        with np.errstate(over="ignore"):  # of a run on its way out; an infinite spread is not drawn
-            spread = np.sqrt(_bin_means(rest * rest, bounds, counts))
-        found.append((f"{column}_sd", np.where(np.isfinite(spread), spread, np.nan)))
-    return found
+    means = _bin_means(values, bounds)
+    if column != "d_s_t":
+        return [(column, means)]
+    rest = values - np.repeat(np.where(np.isfinite(means), means, 0.0), np.diff(bounds))
+    with np.errstate(over="ignore"):  # of a run on its way out; an infinite spread is not drawn
+        return [(column, means), (f"{column}_sd", np.sqrt(_bin_means(rest * rest, bounds)))]
 
 
-def _bin_means(values: Series, bounds: NDArray[np.int64], counts: NDArray[np.int64]) -> Series:
-    means = np.full(len(counts), np.nan)
+def _bin_means(values: Series, bounds: NDArray[np.int64]) -> Series:
+    """Mean of each bin, shape (bins,); NaN where it is empty, or too large for a float."""
+    counts, means = np.diff(bounds), np.full(len(bounds) - 1, np.nan)
     filled = counts > 0
-    means[filled] = np.add.reduceat(values, bounds[:-1][filled]) / counts[filled]
-    return means
+    with np.errstate(over="ignore", invalid="ignore"):
+        means[filled] = np.add.reduceat(values, bounds[:-1][filled]) / counts[filled]
+    return np.where(np.isfinite(means), means, np.nan)
 
 
 def _acf(trace: Trace) -> Series:
-    empty = np.full(LAGS + 1, np.nan)
     try:
         values = trace.series("d_s_t")
     except TraceError:  # as above
-        return empty
+        return _no_lags()
     lags = min(LAGS, len(values) // 4)
-    return np.concatenate((autocorrelation(values, lags), empty[lags + 1 :])) if lags else empty
+    return np.concatenate((autocorrelation(values, lags), _no_lags()[lags + 1 :])) if lags else _no_lags()

@@ -9,62 +9,71 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ebmdiag.numerics.pooling import pool
+from ebmdiag.numerics.pooling import Pooled, pool
 from ebmdiag.replicates import Group
 from ebmdiag.result import Estimate, Table
 from ebmdiag_analyses.compare.comparison import Comparison
 from ebmdiag_analyses.compare.pooled import Difference, Seeds
-from ebmdiag_analyses.compare.runs import Run
+from ebmdiag_analyses.compare.quantities import Quantity
 
 Series = NDArray[np.float64]
 Rows = Sequence[Mapping[str, Any]]
 
-ONE_RUN = "one run: what another seed would do is not known"
+PARTS = ("mean", "low", "high")
 
 
-def recipes(groups: Sequence[Group], runs: Sequence[Run], left_out: Mapping[int, str]) -> Table:
-    """One row a group: which runs, how many count, how many diverged, and in which keys it differs."""
+def recipes(found: Comparison) -> Table:
+    """One row a group: its runs, each once, how many count, how many diverged, and in which keys it differs."""
     rows = [
         {
             "recipe": group.label,
-            "runs": len(group.members),
-            "counted": sum(place not in left_out for place in group.members),
-            "diverged": sum(runs[place].diverged for place in group.members),
-            "names": ", ".join(runs[place].name for place in group.members),
+            "runs": len(found.distinct(group)),
+            "counted": sum(place not in found.left_out for place in group.members),
+            "diverged": sum(run.diverged for run in found.distinct(group)),
+            "names": ", ".join(run.name for run in found.distinct(group)),
             "differs in": ", ".join(f"{key} = {value}" for key, value in group.differs.items()),
         }
-        for group in groups
+        for group in found.groups
     ]
     return _table("The recipes", rows)
 
 
 def numbers(found: Sequence[Seeds], labels: Sequence[str]) -> Table:
-    """Mean over the runs with its interval, spread, and where a further run lies."""
-    return _table("Pooled over runs", [_number_row(one, labels) for one in found])
+    """Mean over the runs with its interval, spread, and where a further run lies.
+
+    Of a ratio the mean is geometric; spread, own_error and between are of logarithms, that is, shares of the mean.
+    """
+    return _table("Pooled over runs", [_number_row(one, one.pooled, labels) for one in found if one.pooled])
 
 
-def _number_row(one: Seeds, labels: Sequence[str]) -> Mapping[str, Any]:
-    shown, p = one.quantity.shown, one.pooled
+def _number_row(one: Seeds, pooled: Pooled, labels: Sequence[str]) -> Mapping[str, Any]:
+    shown = one.quantity.shown
     return {
         "quantity": one.quantity.name,
         "recipe": labels[one.group],
-        "runs": p.runs,
-        "mean": shown(p.mean),
-        "low": shown(p.low),
-        "high": shown(p.high),
-        "spread": p.spread,
-        "new_low": shown(p.new_low),
-        "new_high": shown(p.new_high),
-        "own_error": one.error if p.runs == 1 else math.nan,
+        "told_as": _told_as(one.quantity),
+        "runs": pooled.runs,
+        "mean": shown(pooled.mean),
+        "low": shown(pooled.low),
+        "high": shown(pooled.high),
+        "spread": pooled.spread,
+        "new_low": shown(pooled.new_low),
+        "new_high": shown(pooled.new_high),
+        "own_error": one.own_error,
         "between": one.disagreement.between,
         "disagree_p": one.disagreement.p_value,
         "disagree_adjusted_p": one.adjusted,
+        "reliable": not one.doubt,
     }
 
 
-def differences(found: Sequence[Difference], labels: Sequence[str], level: float) -> Table:
-    """Each recipe against the first one."""
-    return _table(f"Against {labels[0]}", [_difference_row(one, labels, level) for one in found])
+def _told_as(quantity: Quantity) -> str:
+    return "ratio" if quantity.is_ratio else "difference"
+
+
+def differences(found: Sequence[Difference], labels: Sequence[str], baseline: int, level: float) -> Table:
+    """Each other recipe against the baseline."""
+    return _table(f"Against {labels[baseline]}", [_difference_row(one, labels, level) for one in found])
 
 
 def _difference_row(one: Difference, labels: Sequence[str], level: float) -> Mapping[str, Any]:
@@ -73,7 +82,7 @@ def _difference_row(one: Difference, labels: Sequence[str], level: float) -> Map
     return {
         "quantity": one.quantity.name,
         "recipe": labels[one.group],
-        "told_as": "ratio" if one.quantity.is_ratio else "difference",
+        "told_as": _told_as(one.quantity),
         "value": shown(one.contrast.value),
         "low": shown(low),
         "high": shown(high),
@@ -83,6 +92,7 @@ def _difference_row(one: Difference, labels: Sequence[str], level: float) -> Map
         "alike_p": one.alike,
         "outcome": one.outcome,
         "runs_needed": math.nan if one.needed is None else one.needed,
+        "reliable": not one.doubt,
     }
 
 
@@ -111,7 +121,8 @@ def curves(
 ) -> Table:
     """A curve pooled over the runs of each group, point by point.
 
-    Columns: the axis, then for each group its mean, and low and high of the mean's interval (NaN for one run).
+    Columns: the axis, then of each group ``mean of GROUP``, and ``low of``, ``high of`` the mean's interval (NaN for
+    one run).
 
     Args:
         of: place of a run → its curve, shape (points,), or None where it does not count.
@@ -120,8 +131,8 @@ def curves(
     columns: dict[str, NDArray[Any]] = {name: points}
     for group in groups:
         held = [curve for place in group.members if (curve := of(place)) is not None]
-        mean, low, high = _band(np.array(held).reshape(len(held), len(points)), level)
-        columns |= {group.label: mean, f"{group.label}, low": low, f"{group.label}, high": high}
+        band = _band(np.array(held).reshape(len(held), len(points)), level)
+        columns |= {f"{what} of {group.label}": values for what, values in zip(PARTS, band, strict=True)}
     return Table(title, columns)
 
 
@@ -137,24 +148,30 @@ def _band(held: Series, level: float) -> tuple[Series, Series, Series]:
 
 
 def estimates(
-    found: Sequence[Seeds], against: Sequence[Difference], labels: Sequence[str], level: float
+    found: Sequence[Seeds], against: Sequence[Difference], labels: Sequence[str], baseline: int, level: float
 ) -> dict[str, Estimate]:
-    """``QUANTITY of RECIPE`` and ``QUANTITY of RECIPE against FIRST``, each with its interval."""
+    """``QUANTITY of RECIPE`` and ``QUANTITY of RECIPE against BASELINE``, each with its interval."""
     known = {f"{one.quantity.name} of {labels[one.group]}": _estimate(one) for one in found}
     for one in against:
-        low, high = one.contrast.bounds(level)
-        shown = one.quantity.shown
-        known[f"{one.quantity.name} of {labels[one.group]} against {labels[0]}"] = Estimate.doubted(
+        (low, high), shown = one.contrast.bounds(level), one.quantity.shown
+        known[difference_name(one.quantity.name, labels[one.group], labels[baseline])] = Estimate.doubted(
             shown(one.contrast.value), one.doubt, low=shown(low), high=shown(high)
         )
     return known
 
 
+def difference_name(quantity: str, recipe: str, baseline: str) -> str:
+    """Of the estimate of a difference."""
+    return f"{quantity} of {recipe} against {baseline}"
+
+
 def _estimate(one: Seeds) -> Estimate:
-    shown = one.quantity.shown
-    if one.pooled.runs == 1:
-        return Estimate.doubted(shown(one.pooled.mean), one.doubt or ONE_RUN)
-    return Estimate.doubted(shown(one.pooled.mean), one.doubt, low=shown(one.pooled.low), high=shown(one.pooled.high))
+    if one.pooled is None:
+        return Estimate.undefined(one.doubt)
+    shown, pooled = one.quantity.shown, one.pooled
+    if pooled.runs == 1:
+        return Estimate.doubted(shown(pooled.mean), one.doubt)
+    return Estimate.doubted(shown(pooled.mean), one.doubt, low=shown(pooled.low), high=shown(pooled.high))
 
 
 def _table(title: str, rows: Rows) -> Table:

@@ -53,17 +53,18 @@ def _short(names: str) -> str:
 
 def _numbers(told: Sequence[Row]) -> list[str]:
     header = ["quantity", "recipe", "runs", "mean", "low", "high", "a new run", "", "seeds disagree"]
-    lines = []
-    before = None
-    for row in told:
-        name = row["quantity"] if row["quantity"] != before else ""
-        before = row["quantity"]
-        lines.append(
-            [name, row["recipe"], str(row["runs"]), *_cells(row, "mean", "low", "high", "new_low", "new_high")]
-        )
-        lines[-1].append(
-            "–" if _missing(row["disagree_adjusted_p"]) else f"p = {number(row['disagree_adjusted_p'], 2)}"
-        )
+    before = [None, *(row["quantity"] for row in told)]
+    lines = [
+        [
+            "" if row["quantity"] == last else row["quantity"],
+            row["recipe"],
+            str(row["runs"]),
+            number(row["mean"]) + _mark(row),
+            *_cells(row, "low", "high", "new_low", "new_high"),
+            "–" if _missing(row["disagree_adjusted_p"]) else f"p = {number(row['disagree_adjusted_p'], 2)}",
+        ]
+        for row, last in zip(told, before, strict=False)
+    ]
     return [*columns(header, lines), ""]
 
 
@@ -71,12 +72,12 @@ def _differences(result: Result) -> list[str]:
     told = rows(result, "differences")
     if not told:
         return []
-    header = [f"against {result.settings['recipes'][0]}", "recipe", "", "low", "high", "margin", "p", "outcome"]
+    header = [f"against {result.settings['baseline']}", "recipe", "", "low", "high", "margin", "p", "outcome"]
     lines = [
         [
             row["quantity"],
             row["recipe"],
-            ("×" if row["told_as"] == "ratio" else "") + f"{number(row['value'])}",
+            ("×" if row["told_as"] == "ratio" else "") + number(row["value"]) + _mark(row),
             *_cells(row, "low", "high", "margin"),
             number(row["adjusted_p"], 2),
             row["outcome"] + _needs(row),
@@ -88,6 +89,10 @@ def _differences(result: Result) -> list[str]:
 
 def _needs(row: Row) -> str:
     return "" if _missing(row["runs_needed"]) else f" ({row['runs_needed']:.0f} runs each)"
+
+
+def _mark(row: Row) -> str:
+    return "" if row["reliable"] else "?"
 
 
 def _cells(row: Row, *names: str) -> list[str]:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebmdiag.errors import TraceError
-from ebmdiag.numerics.bands import remembers_again
 from ebmdiag.numerics.change_points import Change, change_points_of, cusum_of
 from ebmdiag.numerics.contrast import Contrast
 from ebmdiag.numerics.low_frequency import Slow, contrast, mean_contrast, ramp, slow, step
@@ -121,7 +120,7 @@ def _estimates(x: Series, options: Options, *, compare: bool) -> tuple[dict[str,
         series = slow(x)
     except ValueError as error:
         return _without_tests(x, keys, str(error)), []
-    doubt = _doubt(series)
+    doubt = series.doubt
     jumps = change_points_of(series, offset=len(x), alpha=JUMP_ALPHA)
     found = {
         **_mean(series, x, doubt, options.level),
@@ -147,16 +146,6 @@ def _without_tests(x: Series, keys: tuple[str, ...], reason: str) -> dict[str, E
         if constant and undefined(x):
             found |= dict.fromkeys(("error", "sd", "change", "difference", "jumps"), Estimate(0.0))
     return found
-
-
-def _doubt(series: Slow) -> str:
-    if series.long_enough:
-        return remembers_again(series.later)
-    needed = max(series.needed_rows, 50)
-    return (
-        f"{series.rows} rows are {series.rows / series.time:.0f} autocorrelation times ({series.time:.3g} rows each); "
-        f"about {needed} rows are needed"
-    )
 
 
 def _mean(series: Slow, x: Series, doubt: str, level: float) -> dict[str, Estimate]:

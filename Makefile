@@ -49,6 +49,7 @@ bench: $(VENV)/installed ## time engines, statistics, image nets, samplers and a
 	cd benchmarks && $(BIN)/python images.py
 	cd benchmarks && $(BIN)/python samplers.py
 	cd benchmarks && $(BIN)/python analyses.py
+	cd benchmarks && $(BIN)/python memory.py 1000000
 
 clean: ## remove what was built here
 	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ebmdiag.result import Estimate, Finding, Result
     from ebmdiag.rows import iteration_row, temperature
     from ebmdiag.statistics import STATISTICS
-    from ebmdiag.trace import Trace, read_trace
+    from ebmdiag.trace import Trace, open_trace, read_trace
     from ebmdiag.writer import TraceWriter
 
 _HOMES = {
@@ -29,6 +29,7 @@ _HOMES = {
     "TraceMetadata": "metadata",
     "TraceWriter": "writer",
     "iteration_row": "rows",
+    "open_trace": "trace",
     "read_trace": "trace",
     "temperature": "rows",
 }
@@ -44,6 +45,7 @@ __all__ = [
     "TraceWriter",
     "__version__",
     "iteration_row",
+    "open_trace",
     "read_trace",
     "temperature",
 ]

@@ -19,7 +19,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ebmdiag.arrow import floats
 from ebmdiag.metadata import ENERGY_SIGN
 from ebmdiag.rows import temperature
 from ebmdiag.statistics import BY_COLUMN, STATISTICS
@@ -64,7 +63,8 @@ def validate_trace(trace: Trace) -> list[Check]:
     """Every check of the contract, in the order of the columns it speaks of.
 
     Args:
-        trace: as :func:`ebmdiag.read_trace` hands it over; that already refuses files that are no traces.
+        trace: as :func:`ebmdiag.open_trace` hands it over; that already refuses files that are no traces. It is looked
+            at column by column.
 
     Returns:
         At least one check for each rule; the trace is valid when none has the outcome ``VIOLATION``.
@@ -125,10 +125,9 @@ def _steps(trace: Trace) -> Check:
 
 
 def _finite(trace: Trace) -> Iterator[Check]:
-    for name in trace.table.column_names:
-        column = trace.table.column(name)
+    for name in trace.names:
         required = name in BY_COLUMN and BY_COLUMN[name].required
-        if name == "step" or (column.null_count == len(trace) and not required):
+        if name == "step" or (trace.rows.is_empty(name) and not required):
             continue
         values, present = _values(trace, name)
         absent = int((~present).sum())
@@ -143,11 +142,14 @@ def _finite(trace: Trace) -> Iterator[Check]:
             yield Check(rule, "ok", f"{len(trace) - absent} values" + (f", {absent} absent" if absent else ""))
 
 
+def _has_values(trace: Trace, *names: str) -> bool:
+    return all(name in trace.names and not trace.rows.is_empty(name) for name in names)
+
+
 def _values(trace: Trace, name: str) -> tuple[Floats, NDArray[np.bool_]]:
     """A column as float64, shape (rows,), NaN where absent; and where it is present."""
-    column = trace.table.column(name)
-    present = ~np.asarray(column.is_null().to_numpy(), dtype=np.bool_)
-    return floats(column), present
+    found = trace.rows.column(name)
+    return found.values, np.ones(len(trace), dtype=np.bool_) if found.present is None else found.present
 
 
 def _first(trace: Trace, rule: str, bad: NDArray[np.bool_], values: Floats, what: str) -> Check:
@@ -165,7 +167,7 @@ def _equalities(trace: Trace) -> Iterator[Check]:
 
 
 def _equality(trace: Trace, rule: str, columns: list[str]) -> Iterator[Check]:
-    if any(name not in trace.columns for name in columns):
+    if not _has_values(trace, *columns):
         return
     left, *others = (_values(trace, name)[0] for name in columns)
     terms = [trace.metadata.temperature * others[0]] if len(others) == 1 else [others[0], -others[1]]
@@ -186,11 +188,11 @@ def _equality(trace: Trace, rule: str, columns: list[str]) -> Iterator[Check]:
 
 def _ranges(trace: Trace) -> Iterator[Check]:
     for name in _NOT_NEGATIVE:
-        if name in trace.columns:
+        if _has_values(trace, name):
             values, _ = _values(trace, name)
             yield _range(trace, f"{name} >= 0", values < 0, values)
     for name in _SHARES:
-        if name in trace.columns:
+        if _has_values(trace, name):
             values, _ = _values(trace, name)
             beyond = (values < -RELATIVE_TOLERANCE) | (values > 1 + RELATIVE_TOLERANCE)
             yield _range(trace, f"0 <= {name} <= 1", beyond, values)
@@ -203,7 +205,7 @@ def _range(trace: Trace, rule: str, bad: NDArray[np.bool_], values: Floats) -> C
 
 
 def _clock(trace: Trace) -> Iterator[Check]:
-    if "elapsed_s" not in trace.columns:
+    if not _has_values(trace, "elapsed_s"):
         return
     values, present = _values(trace, "elapsed_s")
     rows = np.flatnonzero(present & np.isfinite(values))

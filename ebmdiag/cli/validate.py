@@ -22,10 +22,10 @@ def validate(trace: Path, as_json: bool) -> int:
 
     Exit code 0: it keeps to the contract; 3: it cannot be read, or a rule is broken.
     """
-    from ebmdiag.trace import read_trace
+    from ebmdiag.trace import open_trace
     from ebmdiag.validation import validate_trace
 
-    found = read_trace(trace)
+    found = open_trace(trace)
     checks = validate_trace(found)
     violations = sum(check.outcome == "VIOLATION" for check in checks)
     if as_json:

@@ -1,7 +1,7 @@
 """Which runs repeat one another: those whose recipes say the same but for the seed and what learns nothing from it.
 
 Runs of one recipe are draws from what that recipe does; runs of different recipes may be told apart. A group is named
-after the keys in which the recipes differ.
+after the keys in which the recipes differ; where these are many, by the recipe's name.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def groups(facts: Sequence[Fact], by: str = "recipe") -> list[Group]:
     members = {key: [place for place, own in enumerate(keys) if own == key] for key in dict.fromkeys(keys)}
     firsts = [places[0] for places in members.values()]
     differing = _differing([described[place] for place in firsts])
-    labels = _labels([described[place] for place in firsts], [facts[place][0] for place in firsts], differing)
+    names = _names([facts[place] for place in firsts])
+    labels = _labels([described[place] for place in firsts], names, differing)
     return [
         Group(label, tuple(places), {".".join(key): described[places[0]].get(key) for key in differing})
         for label, places in zip(labels, members.values(), strict=True)
@@ -134,8 +135,15 @@ def _differing(described: Sequence[Mapping[Key, Any]]) -> list[Key]:
     return [key for key in known if len({json.dumps(one.get(key), default=str) for one in described}) > 1]
 
 
+def _names(facts: Sequence[Fact]) -> list[str]:
+    """Those of the recipes, if each has one of its own; else of the groups' first runs."""
+    recipes = [metadata.recipe.get("name") for _, metadata, _ in facts]
+    told = [name for name in recipes if isinstance(name, str) and name]
+    return told if len(set(told)) == len(facts) else [name for name, _, _ in facts]
+
+
 def _labels(described: Sequence[Mapping[Key, Any]], names: Sequence[str], differing: Sequence[Key]) -> list[str]:
-    """Printable, short and different: values where few keys differ, else the first run's name."""
+    """Printable, short and different: values where few keys differ, else names."""
     if len(names) == 1:
         return ["all runs"]
     if len(differing) <= _MOST_KEYS and ("run",) not in differing:

@@ -62,7 +62,10 @@ def test_what_learns_something_does(other):
 
 def test_names_stand_where_many_keys_differ():
     other = fact("b", 1, optimizer__learning_rate=0.3, langevin__steps=5, langevin__scale=2.0, data__noise=0.1)
-    assert list(told(groups([fact("a", 1), other]))) == ["a", "b"]
+    first = fact("a", 1)
+    assert list(told(groups([first, other]))) == ["a", "b"]
+    first[1].recipe["name"], other[1].recipe["name"] = "rings", "mine"
+    assert list(told(groups([first, other]))) == ["rings", "mine"]
 
 
 def test_runs_that_tell_no_recipe_stand_alone_unless_their_folder_counts():

@@ -89,7 +89,7 @@ def pooled(groups: Sequence[Numbers], wanted: Sequence[Quantity], level: float) 
 
 def _seeds(quantity: Quantity, group: int, numbers: Sequence[Number], level: float) -> Seeds:
     own, unknown = _finite(numbers), Disagreement(math.nan, math.nan, math.nan)
-    doubt = _doubt(numbers, own)
+    doubt = "; ".join(_doubts(numbers, own))
     if not own:
         return Seeds(quantity, group, None, unknown, math.nan, doubt)
     values = _values(own)
@@ -107,15 +107,15 @@ def _values(numbers: Sequence[Number]) -> list[float]:
     return [one.value for one in numbers]
 
 
-def _doubt(numbers: Sequence[Number], own: Sequence[Number]) -> str:
-    """Why not to trust a pooled number: runs that have none, a single one, or numbers that are doubtful themselves."""
+def _doubts(numbers: Sequence[Number], own: Sequence[Number]) -> list[str]:
+    """Why not to trust a pooled number; the errors of its runs do not matter where there are several."""
     missing = [one.reason for one in numbers if not math.isfinite(one.value)]
-    reasons = [one.reason for one in own if one.reason]
     said = [f"{len(missing)} of {len(numbers)} runs have none: {missing[0]}"] if missing else []
-    said += [ONE_RUN] if len(own) == 1 else []
-    said += [f"{len(reasons)} of {len(own)} runs: {reasons[0]}"] if reasons else []
-    said += [NO_SPREAD] if len(own) > 1 and len(set(_values(own))) == 1 else []
-    return "; ".join(said)
+    if len(own) == 1:
+        said += [ONE_RUN, *([own[0].reason] if own[0].reason else [])]
+    elif own and len(set(_values(own))) == 1:
+        said.append(NO_SPREAD)
+    return said
 
 
 def differences(
@@ -138,16 +138,13 @@ def _against(groups: Sequence[Numbers], baseline: int, quantity: Quantity) -> It
         if group != baseline and first and own:
             alone = len(first) == len(own) == 1
             doubt = ALONE if alone else ONE_LEFT if 1 in (len(first), len(own)) else ""
-            doubts = [
-                doubt,
-                *(said for said in (_doubt(held[baseline], first), _doubt(numbers, own)) if said != ONE_RUN),
-            ]
+            doubts = [doubt, *_doubts(held[baseline], first), *_doubts(numbers, own)]
             yield Difference(
                 quantity,
                 group,
                 _two_runs(first[0], own[0]) if alone else difference(_values(first), _values(own)),
                 alone,
-                "; ".join(dict.fromkeys(said for said in doubts if said)),
+                "; ".join(dict.fromkeys(said for said in doubts if said and said != ONE_RUN)),
                 (spread(_values(first)), spread(_values(own))),
                 (len(first), len(own)),
             )

@@ -65,6 +65,20 @@ def test_which_table_is_looked_at(tmp_path, rng):
         table(step=100, table="step_200-long")
 
 
+def test_chains_that_have_mixed_come_before_longer_ones_that_have_not(tmp_path, rng):
+    run, good = tmp_path / "x.parquet", settled(rng, 32, 60)
+    longer = settled(rng, 32, 120)
+    states = longer["long"].states.copy()
+    states[::2, :, 0] += 9.0  # every other chain is far from the rest
+    apart = {**longer, "long": dataclasses.replace(longer["long"], states=states)}
+    written(run, "long", apart)
+    assert analyse(RunFolder.of(run), QUICK).settings["table"] == "long"
+    written(run, "short", good)
+    assert analyse(RunFolder.of(run), QUICK).settings["table"] == "short"
+    written(run, "longest", settled(rng, 32, 90))  # of those that have mixed the longest
+    assert analyse(RunFolder.of(run), QUICK).settings["table"] == "longest"
+
+
 def test_iterations_that_do_not_count_over_training(tmp_path, rng):
     """Hot runs sample another density, and without data there is no gap: neither leaves the data."""
     run, good = tmp_path / "x.parquet", settled(rng, 64, 60)

@@ -222,6 +222,19 @@ def test_some_starts_with_one_copy(look, rng):
     assert result.estimates["states:forgotten"].value == pytest.approx(1, abs=0.5)
 
 
+@pytest.mark.parametrize(("chains", "draws", "reason"), [(8, 60, "8 chains"), (24, 12, "7 draws")])
+def test_few_chains_or_draws_to_keep_anything(look, rng, chains, draws, reason):
+    result = look(settled(rng, chains, draws, copies=2))
+    assert reason in undefined(result, "persistence")
+    assert "chains-forget" not in {finding.code for finding in judge(result)}
+
+
+def test_unadjusted_without_acceptance(look, small):
+    said = overall(look(small, sampler={"name": "langevin", "exact": False}))
+    assert said.code == "short-run-undetermined"
+    assert "what Metropolis would accept of its steps was not recorded" in said.statement
+
+
 def test_equal_ends(look, small):
     """All long chains end in one point."""
     small["long"].states[:, -1] = 1.0

@@ -19,8 +19,15 @@ from ebmdiag_analyses.convergence.limits import LIMITS
 from ebmdiag_analyses.convergence.marginals import marginals
 from ebmdiag_analyses.convergence.mixing import meeting, mixing
 from ebmdiag_analyses.convergence.moves import acceptance, displacement
+from ebmdiag_analyses.convergence.persistence import persistence
 from ebmdiag_analyses.convergence.samples import fewest_permutations, two_samples
-from ebmdiag_analyses.convergence.select import begins_like_short, is_exact, long_steps, sampler_name, samples_of
+from ebmdiag_analyses.convergence.select import (
+    begins_like_short,
+    is_exact,
+    long_steps,
+    sampler_name,
+    samples_of,
+)
 from ebmdiag_analyses.convergence.tables import Entry, Tables, all_tables, choose, read_table
 from ebmdiag_analyses.convergence.training import Rows
 from ebmdiag_analyses.convergence.view import text
@@ -42,7 +49,8 @@ class Options:
 
     step: int | None = field(default=None, metadata={"help": "Training iteration of the net. Default: the newest."})
     table: str | None = field(
-        default=None, metadata={"help": "Name of one table. Default: the longest run of that step at temperature 1."}
+        default=None,
+        metadata={"help": "Name of one table. Default: at temperature 1, of those that have mixed the longest."},
     )
     level: float = field(default=0.95, metadata={"help": "Level of the intervals, between 0 and 1."})
     permutations: int = field(
@@ -73,7 +81,7 @@ def analyse(run: RunFolder, options: Options) -> Result:
     """
     rows = Rows(options.permutations, options.seed)
     tables = all_tables(run, rows.add)
-    chosen = choose(run, tables, options.step, options.table)
+    chosen = choose(run, tables, options.step, options.table, lambda name: rows.rhat(name) <= LIMITS.apart)
     chains = read_table(chosen.files)
     estimates, found = _one(chains, options)
     estimates |= meeting(_by_init(tables, chosen), options.level)
@@ -94,6 +102,7 @@ def _one(chains: Chains, options: Options) -> tuple[dict[str, Estimate], dict[st
     estimates = {
         **energies.estimates,
         **mixed,
+        **persistence(chains),
         **acceptance(chains, level),
         **displacement(chains, samples, reason, level),
         **seen,

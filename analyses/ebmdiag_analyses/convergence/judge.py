@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ebmdiag.result import Estimate, Finding, Result, Severity
 from ebmdiag.terminal import number
 from ebmdiag_analyses.convergence.limits import AXIS, LIMITS, MARGOSSIAN, PROPOSAL, VEHTARI, Limits
-from ebmdiag_analyses.convergence.memory import remembered, states_forgotten
+from ebmdiag_analyses.convergence.memory import chains_persist, remembered, states_forgotten
 from ebmdiag_analyses.convergence.overall import overall
 from ebmdiag_analyses.convergence.states import copies, images, over_training, states
 from ebmdiag_analyses.convergence.words import mixing_word
@@ -24,6 +24,7 @@ def judge(result: Result, limits: Limits = LIMITS) -> list[Finding]:
         _depth,
         _mixing,
         _nested,
+        chains_persist,
         states_forgotten,
         _meeting,
         _acceptance,

@@ -16,7 +16,8 @@ _MIXING = (
     "that began together against the others, expected: once starts are forgotten, p: chance of so much more.",
 )
 _MOVES = (
-    "distance from start: 1 beside independent items' once chains have left it; of one start, over others: 1 as well."
+    "distance from start: 1 beside independent items' once chains have left it; of one start, over others: 1 as well;",
+    "kept by single chains: correlation of their means in the first and last third of the second half; 0 if forgotten.",
 )
 _ACCEPTANCE = "acceptance: share of the steps that Metropolis takes; for an unadjusted sampler, that it would take."
 _IMAGES = (
@@ -35,7 +36,7 @@ def legend(result: Result) -> Iterator[str]:
         yield from _ENERGY
     for shown, lines in (
         ("mixing" in result.tables, _MIXING),
-        ("displacement" in result.estimates, (_MOVES,)),
+        ("displacement" in result.estimates, _MOVES),
         ("acceptance" in result.estimates, (_ACCEPTANCE,)),
         ("images" in result.tables, (_IMAGES,)),
         ("two_sample" in result.tables, _SAMPLES),

@@ -27,6 +27,7 @@ class Limits:
     excess: float = 1.01  # nested R-hat over its expected value: as R-hat's
     accepted_low: float = 0.1  # adjusted samplers: below it chains hardly move
     accepted_unadjusted: float = 0.5  # what Metropolis would accept: below it the step's bias is no small matter
+    accepted_unbiased: float = 0.9  # what Metropolis would accept: below it the step's bias may pass for agreement
     near_start: float = 0.9  # displacement over the distance of independent items
     forgotten: float = 0.9  # distance of chains of one start over that of others: as near_start
     forgotten_axis: float = 0.5  # of squares along one axis: half of its variance is the start's

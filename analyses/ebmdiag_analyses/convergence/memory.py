@@ -5,9 +5,7 @@ from __future__ import annotations
 from ebmdiag.result import Finding, Result
 from ebmdiag.terminal import number
 from ebmdiag_analyses.convergence.limits import PROPOSAL, Limits
-
-STUCK_LOOKS_RIGHT = ("data", "bank")
-"""Kinds of start from which chains that never leave their mode agree with data or short runs by construction."""
+from ebmdiag_analyses.convergence.words import mixing_word
 
 
 def remembered(result: Result, name: str, limits: Limits) -> bool:
@@ -19,10 +17,22 @@ def remembered(result: Result, name: str, limits: Limits) -> bool:
     return float(p.value or 0.0) < limits.p and found.value > limits.excess * expected
 
 
+def persistent(result: Result, limits: Limits) -> bool:
+    """Whether single chains keep means of their own, beyond chance."""
+    p = result.estimates.get("persistence:p")
+    return p is not None and p.value is not None and p.value < limits.p
+
+
 def states_remembered(result: Result, limits: Limits) -> bool:
     """Whether whole states at the end tell which chains began together."""
     p = _value(result, "_p")
     return p is not None and p < limits.p
+
+
+def mixed(result: Result, limits: Limits) -> bool:
+    """Enough to be told from what has not arrived: nearly at least, with the starts forgotten."""
+    remembers = remembered(result, "nested", limits) or states_remembered(result, limits) or persistent(result, limits)
+    return mixing_word(result, limits) in ("mixed", "nearly mixed") and not remembers
 
 
 def states_forgotten(result: Result, limits: Limits) -> Finding | None:
@@ -42,15 +52,35 @@ def states_forgotten(result: Result, limits: Limits) -> Finding | None:
     return Finding(code, "warning", f"{said}: they have not forgotten it.", p, limits.p, advice, _SOURCE)
 
 
+def chains_persist(result: Result, limits: Limits) -> Finding | None:
+    """Whether chains keep means of their own over the second half; silent where that cannot be asked."""
+    p = result.estimates.get("persistence:p")
+    if p is None or p.value is None:
+        return None
+    said = (
+        "over chains, the means of the first and last third of the second half have a rank correlation of "
+        f"{number(result.estimates['persistence'].value, 3)}, p = {p.value:.2g}"
+    )
+    if not persistent(result, limits):
+        return Finding("chains-forget", "info", f"{said}: none that matters.", p.value, limits.p, source=_RANKS)
+    advice = "Chains keep to places of their own: run longer, or with a sampler that crosses barriers."
+    return Finding(
+        "chains-forget", "warning", f"{said}: they keep places of their own.", p.value, limits.p, advice, _RANKS
+    )
+
+
+_RANKS = f"Spearman 1904 (docs/convergence.md); {PROPOSAL}"
 _SOURCE = f"permutation test (docs/convergence.md); {PROPOSAL}"
 
 
 def unforgotten(result: Result, limits: Limits) -> list[str]:
-    """What keeps forgotten starts from being shown; empty where they are, or where nothing follows from them."""
+    """What keeps forgotten starts from being shown; empty where they are.
+
+    Asked of every kind of start: chains that never leave the modes where they began agree with data or short runs from
+    data and bank by construction, from noise where short runs begin there too, else by the accident of equal shares.
+    """
     ratio, axis, found = _value(result, ""), _value(result, "_axis"), result.estimates.get("states:forgotten")
     if ratio is None:
-        if result.settings["init"] not in STUCK_LOOKS_RIGHT:
-            return []
         if result.settings["starts"] == result.settings["chains"]:
             return ["one copy of each start: whether starts are forgotten is unknown; --copies 2"]
         reason = "whole states were not looked at" if found is None else found.reason

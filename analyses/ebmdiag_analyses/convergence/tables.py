@@ -123,8 +123,20 @@ def read_table(files: ChainFiles) -> Chains:
     return chains
 
 
-def choose(run: RunFolder, tables: Tables, step: int | None, name: str | None) -> Entry:
-    """The table asked for, or the longest at temperature 1 of the step asked for, or of the newest step.
+def choose(
+    run: RunFolder,
+    tables: Tables,
+    step: int | None,
+    name: str | None,
+    mixes: Callable[[str], bool] = lambda name: False,
+) -> Entry:
+    """The table asked for, or one of the step asked for, or of the newest step.
+
+    Of several those at temperature 1 come first, then those whose chains have mixed, then the longest: whether chains
+    mix says nothing of whether they agree with short runs, and from chains that do not little can be told.
+
+    Args:
+        mixes: name of a table → whether its chains have at least nearly mixed.
 
     Raises:
         UsageError: there is no such table or step.
@@ -136,7 +148,7 @@ def choose(run: RunFolder, tables: Tables, step: int | None, name: str | None) -
     wanted = steps[-1] if step is None else step
     if wanted not in steps:
         raise UsageError(f"{tables.where}: no chains of step {wanted}. Known: {', '.join(map(str, steps))}.")
-    return max(tables.of_step(wanted), key=lambda entry: (entry.temperature == 1, entry.steps))
+    return max(tables.of_step(wanted), key=lambda entry: (entry.temperature == 1, mixes(entry.name), entry.steps))
 
 
 def _named(run: RunFolder, tables: Tables, name: str, step: int | None) -> Entry:

@@ -43,6 +43,10 @@ class Rows:
         if long_steps(chains):
             self._rows.append(_row(chains, self._permutations, self._seed, self.notes))
 
+    def rhat(self, table: str) -> float:
+        """The largest over energy and projections of one table; NaN where it is not known."""
+        return float(next((row["rhat"] for row in self._rows if row["table"] == table), math.nan))
+
     def table(self) -> dict[str, Table]:
         """Table ``training``, a row for each table of chains with a long run, by training step.
 

@@ -88,6 +88,8 @@ def _moves(result: Result) -> list[str]:
         "states:forgotten": "of one start, over others",
         "states:forgotten_axis": "squared, on the worst axis",
         "states:forgotten_p": "p of both",
+        "persistence": "kept by single chains",
+        "persistence:p": "p of that",
     }
     rows = [[said, *_estimate(result, name)] for name, said in words.items() if name in result.estimates]
     return columns(["moves", "", "low", "high"], rows) if rows else []

@@ -16,11 +16,15 @@ from statistics import NormalDist
 from ebmdiag.metadata import TraceMetadata
 from ebmdiag.result import Estimate
 from ebmdiag.verdict import Evidence
+from ebmdiag_analyses.convergence.limits import LIMITS as CHAINS
 from ebmdiag_analyses.verdict.limits import SOURCES, Limits
 from ebmdiag_analyses.verdict.reading import Results, estimate, value
 
 CONVERGED, SHORT = "converged", "short-run only"
 _COPIES = 5  # the recipe's default
+_BEYOND_CHANCE = CHAINS.errors
+EXCESS = CHAINS.excess
+ACCEPTED = CHAINS.accepted_unbiased
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,17 @@ class Held:
         half, off = NormalDist().inv_cdf(limits.level) * self.error, self.value - self.target
         distance = off if self.one_sided else abs(off)
         if distance + half < self.margin:
-            return CONVERGED
+            return "undetermined" if self._remembers else CONVERGED
         return SHORT if distance - half > self.margin else "undetermined"
+
+    @property
+    def _remembers(self) -> bool:
+        """Whether a memory of starts that is within the margin is beyond chance all the same.
+
+        Modes that no chain leaves take up few of many coordinates: a small share of the variance, and all of the law.
+        """
+        off = self.value - self.target
+        return self.one_sided and off > _BEYOND_CHANCE * self.error and off > (EXCESS - 1) * self.target
 
     def evidence(self, limits: Limits) -> Evidence:
         """For the verdict."""
@@ -79,6 +92,31 @@ def held(results: Results, metadata: TraceMetadata, limits: Limits) -> list[Held
         *_memory(results, metadata, limits),
     )
     return [item for item in found if item is not None]
+
+
+def against(items: list[Held], limits: Limits) -> list[Held]:
+    """Those that show that short runs are not the model.
+
+    The virial is a mean over the second half of the L steps: chains that arrive only then are off in it, and right at
+    their end. So alone it shows nothing where the energy stays from L to 10 L and starts are forgotten after L.
+    """
+    off = [item for item in items if item.limit != "temperature" and item.says(limits) == SHORT]
+    ends = {name: [item.says(limits) for item in items if item.limit == name] for name in ("depth", "memory")}
+    arrived = all(said and set(said) == {CONVERGED} for said in ends.values())
+    return [] if arrived and {item.limit for item in off} == {"virial"} else off
+
+
+def biased(results: Results, metadata: TraceMetadata) -> str:
+    """Why a step may be so large that stationary chains are not the model's; empty where it is not known to be."""
+    langevin = metadata.recipe.get("langevin")
+    sampler = langevin.get("sampler", "langevin") if isinstance(langevin, dict) else "langevin"
+    accepted = value(results, "summary", "mh_acceptance:mean")
+    if accepted is None or accepted >= ACCEPTED or not (sampler == "langevin" or str(sampler).endswith("unadjusted")):
+        return ""
+    return (
+        f"Metropolis would accept {accepted:.1%} of the steps, where {ACCEPTED:.0%} is the least: the chains may be "
+        "stationary, but not under the model."
+    )
 
 
 def _mean(results: Results, limit: str, mean: str, error: str, limits: Limits) -> Held | None:

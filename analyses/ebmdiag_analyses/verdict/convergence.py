@@ -12,7 +12,7 @@ from ebmdiag.metadata import TraceMetadata
 from ebmdiag.result import Estimate, Finding
 from ebmdiag.verdict import Evidence, Judgement
 from ebmdiag_analyses.verdict.advice import against_short_runs, for_evidence, for_step_size
-from ebmdiag_analyses.verdict.columns import CONVERGED, SHORT, Held, held
+from ebmdiag_analyses.verdict.columns import CONVERGED, SHORT, Held, against, biased, held
 from ebmdiag_analyses.verdict.limits import Limits
 from ebmdiag_analyses.verdict.reading import Results
 
@@ -31,7 +31,7 @@ def convergence(
     evidence = tuple(sorted((item.evidence(limits) for item in items), key=lambda item: item.says != SHORT))
     overall = next((item for item in findings.get("convergence", ()) if item.code in PLACES), None)
     if overall is None:
-        return _by_columns(items, evidence, metadata, limits)
+        return _by_columns(items, evidence, results, metadata, limits)
     evidence = (_long_runs(overall), *evidence)
     place = PLACES[overall.code]
     if place == "undetermined":
@@ -56,29 +56,32 @@ def _open(
     overall: Finding, items: list[Held], evidence: tuple[Evidence, ...], metadata: TraceMetadata, limits: Limits
 ) -> Judgement:
     """Long runs leave it open: columns may still show that short runs are not the model, never that they are."""
-    off = [item for item in items if item.limit != "temperature" and item.says(limits) == SHORT]
+    off = against(items, limits)
     if off:
         return Judgement(SHORT, _said(off), against_short_runs(metadata), evidence)
     return Judgement("undetermined", overall.statement, overall.advice or for_evidence(metadata), evidence)
 
 
 def _by_columns(
-    items: list[Held], evidence: tuple[Evidence, ...], metadata: TraceMetadata, limits: Limits
+    items: list[Held], evidence: tuple[Evidence, ...], results: Results, metadata: TraceMetadata, limits: Limits
 ) -> Judgement:
-    off = [item for item in items if item.says(limits) == SHORT]
-    unstationary = [item for item in off if item.limit != "temperature"]
+    unstationary = against(items, limits)
     if unstationary:
         return Judgement(SHORT, _said(unstationary), against_short_runs(metadata), evidence)
+    off = [item for item in items if item.limit == "temperature" and item.says(limits) == SHORT]
     if off:
         sentence = f"{_said(off)} the chains may be stationary, but not under the model."
         return Judgement("undetermined", sentence, for_step_size(metadata), evidence)
-    missing = [name for name in ("virial", "depth") if name not in {item.limit for item in items}]
+    missing = [name for name in ("virial", "depth", "memory") if name not in {item.limit for item in items}]
     if missing:
-        named = {"virial": "the virial", "depth": "a depth scan"}
+        named = {"virial": "the virial", "depth": "a depth scan", "memory": "nested R-hat"}
         sentence = (
             f"nothing shows whether short runs sample the model: {' and '.join(map(named.get, missing))} missing."  # type: ignore[arg-type]
         )
         return Judgement("undetermined", sentence, for_evidence(metadata), evidence)
+    doubt = biased(results, metadata)
+    if doubt:
+        return Judgement("undetermined", doubt, for_step_size(metadata), evidence)
     unshown = [item for item in items if item.says(limits) != CONVERGED]
     if unshown:
         sentence = f"not shown to be at equilibrium: {', '.join(item.name for item in unshown)}."

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ebmdiag.numerics.contrast import Contrast
+from ebmdiag.numerics.discoveries import adjusted
 from ebmdiag.numerics.pooling import (
     Disagreement,
     Pooled,
@@ -83,8 +84,8 @@ def pooled(groups: Sequence[Numbers], wanted: Sequence[Quantity], level: float) 
         for group, runs in enumerate(groups)
         if any(quantity.name in run for run in runs)
     ]
-    adjusted = _adjusted([one.disagreement.p_value for one in found])
-    return [replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
+    corrected = adjusted([one.disagreement.p_value for one in found]).tolist()
+    return [replace(one, adjusted=p) for one, p in zip(found, corrected, strict=True)]
 
 
 def _seeds(quantity: Quantity, group: int, numbers: Sequence[Number], level: float) -> Seeds:
@@ -123,8 +124,8 @@ def differences(
 ) -> list[Difference]:
     """Every quantity of every other group against the baseline; outcomes after correction for their number."""
     found = [one for quantity in wanted for one in _against(groups, baseline, quantity)]
-    unequal = _adjusted([one.contrast.p_value for one in found])
-    equal = _adjusted([_equivalence(one) for one in found])
+    unequal = adjusted([one.contrast.p_value for one in found]).tolist()
+    equal = adjusted([_equivalence(one) for one in found]).tolist()
     return [
         _decided(replace(one, adjusted=p, alike=q), limits) for one, p, q in zip(found, unequal, equal, strict=True)
     ]
@@ -158,15 +159,6 @@ def _equivalence(one: Difference) -> float:
     """NaN where no margin is known, and for single runs, which show nothing of what is alike in their recipes."""
     distance = one.quantity.distance
     return math.nan if distance is None or one.alone else one.contrast.equivalence_p(distance)
-
-
-def _adjusted(p_values: Sequence[float]) -> list[float]:
-    """Benjamini and Hochberg 1995 over those that are there; NaN stays."""
-    from scipy.stats import false_discovery_control
-
-    known = [p for p in p_values if not math.isnan(p)]
-    found = iter(false_discovery_control(known).tolist() if known else [])
-    return [p if math.isnan(p) else next(found) for p in p_values]
 
 
 def _decided(one: Difference, limits: Limits) -> Difference:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebmdiag.errors import DataError
+from ebmdiag.numerics.discoveries import adjusted
 from ebmdiag.result import Estimate, Table
 
 if TYPE_CHECKING:
@@ -61,11 +62,11 @@ def two_samples(
         rows += tests(pair, x, y, permutations, seed)
     if not rows:
         return estimates, {}
-    adjusted = adjust(np.array([found.p_value for *_, found, _ in rows]))
+    corrected = adjusted([found.p_value for *_, found, _ in rows])
     for pair in dict.fromkeys(pair for pair, *_ in rows):
         mine = [place for place, row in enumerate(rows) if row[0] == pair]
-        estimates[f"two_sample:{pair}"] = _smallest(adjusted[mine], rows[mine[0]][2])
-    return estimates, {"two_sample": _table(rows, adjusted)}
+        estimates[f"two_sample:{pair}"] = _smallest(corrected[mine], rows[mine[0]][2])
+    return estimates, {"two_sample": _table(rows, corrected)}
 
 
 def fewest_permutations(p: float) -> int:
@@ -73,10 +74,10 @@ def fewest_permutations(p: float) -> int:
     return math.floor(TESTS / p)
 
 
-def _smallest(adjusted: Floats, found: TwoSample) -> Estimate:
-    if not np.isfinite(adjusted).any():
+def _smallest(p_values: Floats, found: TwoSample) -> Estimate:
+    if not np.isfinite(p_values).any():
         return Estimate.undefined(found.reason)
-    return Estimate(float(np.nanmin(adjusted)))
+    return Estimate(float(np.nanmin(p_values)))
 
 
 def independent(chains: Chains, samples: Samples, kind: str) -> Floats | None:
@@ -131,18 +132,7 @@ def _share(pooled: Pooled, energy: TwoSample) -> float:
     return energy.statistic / (2 * across) if across else np.nan
 
 
-def adjust(p: Floats) -> Floats:
-    """Benjamini and Hochberg's adjusted p-values; NaN stays NaN."""
-    from scipy.stats import false_discovery_control
-
-    adjusted = np.full(len(p), np.nan)
-    known = np.isfinite(p)
-    if known.any():
-        adjusted[known] = false_discovery_control(p[known], method="bh")
-    return adjusted
-
-
-def _table(rows: list[tuple[str, str, TwoSample, float]], adjusted: Floats) -> Table:
+def _table(rows: list[tuple[str, str, TwoSample, float]], corrected: Floats) -> Table:
     pairs, names, found, shares = zip(*rows, strict=True)
     return Table(
         "two-sample tests",
@@ -153,7 +143,7 @@ def _table(rows: list[tuple[str, str, TwoSample, float]], adjusted: Floats) -> T
             "expected": np.array([test.expected for test in found]),
             "share": np.array(shares),
             "p": np.array([test.p_value for test in found]),
-            "adjusted_p": adjusted,
+            "adjusted_p": corrected,
             "n": np.array([test.n for test in found]),
             "m": np.array([test.m for test in found]),
         },

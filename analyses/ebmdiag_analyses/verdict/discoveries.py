@@ -7,10 +7,12 @@ that are quiet; a finding without one (an effect held against a limit) is left a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from statistics import NormalDist
 
+from ebmdiag.numerics.discoveries import adjusted
 from ebmdiag.result import Finding, Result
 from ebmdiag_analyses.verdict.limits import Limits
 from ebmdiag_analyses.verdict.reading import Results, value
@@ -40,20 +42,19 @@ _WORST_FIRST = ("error", "warning", "info")
 
 def controlled(results: Results, findings: Findings, limits: Limits) -> tuple[Finding, ...]:
     """All findings, worst first; warnings whose adjusted p is above the level have become notes with the reason."""
-    from scipy.stats import false_discovery_control
-
     told = [(name, item, p_value(results, name, item)) for name, items in findings.items() for item in items]
-    tested = [p for _, _, p in told if p is not None]
-    adjusted = iter(false_discovery_control(tested).tolist() if tested else [])
-    kept = [item if p is None else _judged(item, next(adjusted), limits) for _, item, p in told]
+    corrected = adjusted([math.nan if p is None else p for _, _, p in told]).tolist()
+    kept = [
+        item if p is None else _judged(item, after, limits) for (_, item, p), after in zip(told, corrected, strict=True)
+    ]
     return tuple(sorted(kept, key=lambda item: _WORST_FIRST.index(item.severity)))
 
 
-def _judged(finding: Finding, adjusted: float, limits: Limits) -> Finding:
-    if finding.severity == "info" or adjusted <= limits.discoveries:
+def _judged(finding: Finding, after: float, limits: Limits) -> Finding:
+    if finding.severity == "info" or after <= limits.discoveries:
         return finding
     said = (
-        f"{finding.statement} Taken back to a note: over all tests its adjusted p is {adjusted:.2g}, above "
+        f"{finding.statement} Taken back to a note: over all tests its adjusted p is {after:.2g}, above "
         f"{limits.discoveries:g}."
     )
     return replace(finding, severity="info", statement=said)

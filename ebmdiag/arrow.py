@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def floats(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:
-    """Values as float64, shape (rows,); a missing value is NaN."""
-    column = column.cast(pa.float64())
+    """Values as float64, shape (rows,), steps above 2⁵³ to the nearest; a missing value is NaN."""
+    column = column.cast(pa.float64(), safe=False)
     if column.null_count:
         column = column.fill_null(float("nan"))
     return np.concatenate([np.empty(0), *_pieces(column)])

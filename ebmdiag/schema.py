@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -49,11 +50,12 @@ def check_schema(schema: pa.Schema, where: str) -> None:
         TraceError: no ``ebmdiag`` metadata, a missing column, or a column of the wrong type.
     """
     metadata_of(schema, where)
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    names = Counter(schema.names)  # the schema makes a new list whenever it is asked
+    twice = sorted(name for name, times in names.items() if times > 1)
     if twice:
         raise TraceError(f"{where}: the column '{twice[0]}' is there more than once.")
     for statistic in STATISTICS:
-        if statistic.required and statistic.column not in schema.names:
+        if statistic.required and statistic.column not in names:
             raise TraceError(f"{where}: the required column '{statistic.column}' is missing.")
     for field in schema:
         kind = BY_COLUMN[field.name].kind if field.name in BY_COLUMN else "float64"

@@ -1,12 +1,15 @@
 """Rows that stay in their files until a column is asked for, and one column at a time.
 
 A run that is alive writes on, and merges its parts into the trace file. The rows that were seen at first are kept to:
-where a file has been replaced, they are looked for again and must have the same steps. No file is held open, so
-nothing keeps a writer from replacing it.
+where a file has been replaced, they are looked for again. The run must say the same of itself, have the same steps, and
+every column that was handed out must still hold what was handed out, by its digest (BLAKE2b): so all that one trace has
+ever said belongs to one history, whoever wrote the file and however. No file is held open, so nothing keeps a writer
+from replacing it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,32 +18,18 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from ebmdiag.columns import Column, Steps, shared
+from ebmdiag.columns import Column, Steps, TableRows, clamped, refuse_unknown
 from ebmdiag.errors import TraceError
-from ebmdiag.locks import is_held
+from ebmdiag.layout import ATTEMPTS, find_layout
 from ebmdiag.metadata import TraceMetadata
-from ebmdiag.pieces import Piece, has_value, look, part_paths, read_columns, read_into, signature
+from ebmdiag.pieces import Piece, filled, read_columns, read_into
 from ebmdiag.runfolder import RunFolder
-from ebmdiag.schema import metadata_of
 
-_ATTEMPTS = 20
-_KEPT = 100_000  # rows of parts that are kept in memory
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Which rows of which files make up a trace: of each piece all from ``starts`` on."""
-
-    pieces: tuple[Piece, ...]
-    starts: tuple[int, ...]
-    steps: Steps
-    metadata: TraceMetadata
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Columns of any piece, in the order in which they come."""
-        return tuple(dict.fromkeys(name for piece in self.pieces for name in piece.schema.names))
+class TraceChanged(TraceError):
+    """The rows that were seen at first are gone: what was read of them does not go with what is there now."""
 
 
 class Store:
@@ -48,47 +37,52 @@ class Store:
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
-        self.layout = find_layout(run)
+        self._place = RunFolder(run.trace.absolute())  # the working directory may change
+        self.layout = find_layout(run, self._place)
         self.metadata, self.names, self.steps = self.layout.metadata, self.layout.names, self.layout.steps
-        self._empty: dict[tuple[str, int, int], bool] = {}
+        self._filled: dict[tuple[int, int], frozenset[str]] = {}
+        self._said: dict[tuple[str, int, int], bytes] = {}  # digests of what was handed out
         self._earlier = 0  # rows of the layout before those seen at first
+        self._is_compared = True
 
     def column(self, name: str, low: int, high: int) -> Column:
         """Rows ``low`` to ``high`` of a column."""
         column = self._unchanged(lambda: self._column(name, low, high))
+        self._remember(name, low, high, column)
         return Column(column.values) if column.count == high - low else column
 
-    def table(self, names: Iterable[str], low: int, high: int) -> pa.Table:
-        """Rows ``low`` to ``high`` of several columns at once."""
+    def table(self, names: Iterable[str], low: int, high: int, *, remember: bool = True) -> pa.Table:
+        """Rows ``low`` to ``high`` of several columns at once; not remembered where nothing will be read after it."""
         wanted = list(names)
-        return self._unchanged(lambda: self._table(wanted)).slice(low + self._earlier, high - low)
+        table = self._unchanged(lambda: self._table(wanted)).slice(low + self._earlier, high - low)
+        for name in wanted if remember else ():
+            self._remember(name, low, high, TableRows(table).column(name))
+        return table
 
-    def is_empty(self, name: str, low: int, high: int) -> bool:
-        """Whether a column has no value in rows ``low`` to ``high``."""
-        key = (name, low, high)
-        if key not in self._empty:
-            self._empty[key] = self._unchanged(lambda: self._is_empty(*key))
-        return self._empty[key]
+    def filled(self, low: int, high: int) -> frozenset[str]:
+        """The columns with a value in rows ``low`` to ``high``."""
+        if (low, high) not in self._filled:
+            self._filled[low, high] = self._unchanged(lambda: self._find_filled(low, high))
+        return self._filled[low, high]
 
-    def _is_empty(self, name: str, low: int, high: int) -> bool:
-        return not any(
-            has_value(piece, name, first, last)
-            for piece, first, last, _ in self._overlaps(low, high)
-            if name in piece.schema.names
-        )
+    def _find_filled(self, low: int, high: int) -> frozenset[str]:
+        found: set[str] = set()
+        for piece, first, last, _ in self._overlaps(low, high):
+            found |= filled(piece, [name for name in self.names if name not in found], first, last)
+        return frozenset(found)
 
     def _column(self, name: str, low: int, high: int) -> Column:
         rows = high - low
         whole = Column(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
         for piece, first, last, place in self._overlaps(low, high):
-            if name in piece.schema.names and whole.present is not None:
+            if name in piece.names and whole.present is not None:
                 here = slice(place, place + last - first)
                 read_into(Column(whole.values[here], whole.present[here]), piece, name, first)
         return whole
 
     def _table(self, names: list[str]) -> pa.Table:
         tables = [
-            read_columns(piece, [name for name in names if name in piece.schema.names]).slice(start)
+            read_columns(piece, [name for name in names if name in piece.names]).slice(start)
             for piece, start in zip(self.layout.pieces, self.layout.starts, strict=True)
         ]
         return pa.concat_tables(tables, promote_options="default").select(names)
@@ -108,30 +102,67 @@ class Store:
         """What is read while no file is replaced.
 
         Raises:
-            TraceError: a file cannot be read, or other rows have taken the place of those seen at first.
+            TraceError: a file cannot be read.
+            TraceChanged: other rows have taken the place of those seen at first.
         """
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             try:
+                if not self._is_compared:
+                    self._compare()
                 found = read()
             except (FileNotFoundError, TraceError):
                 if self._is_readable():
                     raise
             else:
                 if self._is_readable():
+                    self._is_compared = True
                     return found
             self._find_again()
-        raise TraceError(f"{self.run.trace} keeps changing while it is read; try again.")
+        raise TraceChanged(f"{self.run.trace} keeps changing while it is read; try again.")
 
     def _is_readable(self) -> bool:
         return all(piece.is_readable() for piece in self.layout.pieces)
 
     def _find_again(self) -> None:
-        fresh = find_layout(self.run)
+        try:
+            fresh = find_layout(self.run, self._place)
+        except TraceError as error:
+            raise TraceChanged(str(error)) from error
         first = int(np.searchsorted(fresh.steps, self.steps[0])) if len(self.steps) else 0
         same = np.array_equal(fresh.steps[first : first + len(self.steps)], self.steps)
-        if not same or fresh.metadata.started_at != self.metadata.started_at:
-            raise TraceError(f"{self.run.trace} was written anew while it was read; try again.")
-        self.layout, self._earlier = fresh, first
+        if not (same and _identity(fresh.metadata) == _identity(self.metadata) and set(self.names) <= set(fresh.names)):
+            raise self._changed()
+        self.layout, self._earlier, self._is_compared = fresh, first, False
+
+    def _compare(self) -> None:
+        """Hold what is there now against all that was handed out.
+
+        Raises:
+            TraceChanged: something of it is not there any more.
+        """
+        columns = all(_digest(self._column(*key)) == digest for key, digest in self._said.items())
+        if not columns or any(self._find_filled(*key) != names for key, names in self._filled.items()):
+            raise self._changed()
+
+    def _remember(self, name: str, low: int, high: int, column: Column) -> None:
+        if name != "step" and (name, low, high) not in self._said:
+            self._said[name, low, high] = _digest(column)
+
+    def _changed(self) -> TraceChanged:
+        return TraceChanged(f"{self.run.trace} was written anew while it was read; try again.")
+
+
+def _identity(metadata: TraceMetadata) -> TraceMetadata:
+    """What a run says of itself as long as it is the same run."""
+    return metadata.with_state("running")
+
+
+def _digest(column: Column) -> bytes:
+    """Of values and of where they are; two columns are told apart by it."""
+    digest = hashlib.blake2b(column.values.data, digest_size=16)
+    if column.present is not None and not column.present.all():
+        digest.update(np.packbits(column.present).data)
+    return digest.digest()
 
 
 @dataclass(frozen=True)
@@ -153,6 +184,10 @@ class StoredRows:
         store = Store(run)
         return cls(store, store.names, 0, len(store.steps))
 
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.names)
+
     @property
     def steps(self) -> Steps:
         """Iteration numbers, shape (rows,)."""
@@ -163,76 +198,31 @@ class StoredRows:
         """All columns at once; kept, once they were asked for."""
         return self.store.table(self.names, self.low, self.high)
 
+    def last_table(self) -> pa.Table:
+        """The same, for who will read nothing after it."""
+        return self.store.table(self.names, self.low, self.high, remember=False)
+
+    @cached_property
+    def filled(self) -> frozenset[str]:
+        """The columns that hold a value; each read as far as its first one, once."""
+        return self.store.filled(self.low, self.high) & self._known
+
     def column(self, name: str) -> Column:
         """One column; read anew each time."""
+        refuse_unknown(name, self._known)
         return self.store.column(name, self.low, self.high)
 
     def is_empty(self, name: str) -> bool:
-        """Whether no row holds a value; read as far as the first one, once."""
-        return self.store.is_empty(name, self.low, self.high)
+        """Whether no row holds a value; all columns are looked at in one go."""
+        refuse_unknown(name, self._known)
+        return name not in self.filled
 
     def slice(self, low: int, high: int) -> StoredRows:
         """Some rows."""
+        low, high = clamped(low, high, self.high - self.low)
         return StoredRows(self.store, self.names, self.low + low, self.low + high)
 
     def only(self, names: Iterable[str]) -> StoredRows:
         """Some columns."""
         wanted = set(names)
         return StoredRows(self.store, tuple(name for name in self.names if name in wanted), self.low, self.high)
-
-
-def find_layout(run: RunFolder) -> Layout:
-    """Which rows of which files make up a trace.
-
-    Raises:
-        TraceError: nothing is there, or it cannot be read as a trace.
-    """
-    for _ in range(_ATTEMPTS):
-        before = signature(run.trace)
-        try:
-            pieces = _pieces(run)
-        except FileNotFoundError:  # a part was compacted away between listing and reading
-            continue
-        if before == signature(run.trace):  # else parts may have gone into it
-            return _join(run, pieces)
-    raise TraceError(f"{run.trace} keeps changing while it is read; try again.")
-
-
-def _pieces(run: RunFolder) -> list[tuple[Piece, Steps]]:
-    parts = part_paths(run)
-    if not parts and not run.trace.exists():
-        raise TraceError(f"{run.trace}: no such trace (and no parts of one in {run.parts}).")
-    found = [look(run.trace)] if run.trace.exists() else []
-    keep = _KEPT
-    for path in parts:  # a live run has hundreds, too small to be opened again for each column
-        found.append(look(path, keep))
-        keep -= found[-1][0].rows
-    return found
-
-
-def _join(run: RunFolder, found: list[tuple[Piece, Steps]]) -> Layout:
-    starts: list[int] = []
-    kept: list[Steps] = []
-    last: int | None = None
-    newest = found[0][0]  # a part that adds no row was left behind by a kill after it had been merged
-    for piece, own in found:
-        start = 0 if last is None else int(np.searchsorted(own, last, side="right"))
-        starts.append(start)
-        kept.append(own[start:])
-        if start < len(own):
-            last, newest = int(own[-1]), piece
-    metadata = metadata_of(newest.schema, str(run.trace))
-    if metadata.state == "running" and not is_held(run.lock):
-        metadata = metadata.with_state("interrupted", "the process that wrote this run is gone")
-    steps = kept[0] if len(kept) == 1 else np.concatenate(kept)
-    _refuse_disorder(run, steps)
-    return Layout(tuple(piece for piece, _ in found), tuple(starts), shared(steps), metadata)
-
-
-def _refuse_disorder(run: RunFolder, steps: Steps) -> None:
-    wrong = np.flatnonzero(steps[1:] <= steps[:-1])
-    if len(wrong):
-        row = int(wrong[0])
-        raise TraceError(
-            f"{run.trace}: steps must increase, but row {row + 2} has step {steps[row + 1]} after step {steps[row]}."
-        )

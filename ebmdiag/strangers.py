@@ -6,6 +6,7 @@ Nothing is unpickled, and no room is made for what a file only claims to hold.
 from __future__ import annotations
 
 import math
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """A Parquet file to read from.
+def opened_parquet(path: Path, shown: Path | None = None) -> Iterator[pq.ParquetFile]:
+    """A Parquet file to read from; each page that carries a checksum is held to it.
+
+    Args:
+        path: of the file.
+        shown: how to name it in a complaint, if otherwise.
 
     Raises:
         TraceError: it cannot be read.
@@ -33,14 +38,18 @@ def opened_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    shown = shown or path
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:  # else the raw bytes of all columns stay in memory
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
+            raise TraceError(f"{shown} is no regular file but a folder, a pipe or a device; name a .parquet file.")
+        # with pre_buffer the raw bytes of all columns stay in memory
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             yield file
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise TraceError(
-            f"{path} cannot be read as Parquet: truncated, damaged or another kind of file ({reason(error, 200)})."
+            f"{shown} cannot be read as Parquet: truncated, damaged or another kind of file ({reason(error, 200)})."
         ) from error
 
 

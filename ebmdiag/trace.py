@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from ebmdiag.columns import Column, Floats, Rows, Steps, TableRows
+from ebmdiag.columns import Column, Floats, Rows, Steps, TableRows, listed
 from ebmdiag.errors import TraceError, UsageError
 from ebmdiag.metadata import TraceMetadata
 from ebmdiag.names import nearest
@@ -79,7 +79,8 @@ class Trace:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that hold at least one value."""
-        return tuple(name for name in self.names if not self.rows.is_empty(name))
+        held = self.rows.filled
+        return tuple(name for name in self.names if name in held)
 
     def series(self, column: str) -> Floats:
         """One column as float64, shape (rows,), every value finite.
@@ -123,11 +124,11 @@ class Trace:
         """A column that has values."""
         if name not in self.names:
             raise UsageError(
-                f"{self.path}: no column '{name}'{nearest(name, self.columns)} It has: {', '.join(self.columns)}."
+                f"{self.path}: no column '{name}'{nearest(name, self.columns)} It has: {listed(self.columns)}."
             )
         found = self.rows.column(name)
         if len(self) and not found.count:
-            raise TraceError(f"{self.path}: column '{name}' is empty; it has values in: {', '.join(self.columns)}.")
+            raise TraceError(f"{self.path}: column '{name}' is empty; it has values in: {listed(self.columns)}.")
         return found
 
     def _refuse_gaps(self, column: str, found: Column) -> None:
@@ -193,8 +194,9 @@ def read_trace(path: str | Path, columns: list[str] | None = None) -> Trace:
     Raises:
         TraceError: nothing is there, or it cannot be read as a trace.
     """
-    stored = open_trace(path)
-    return replace(stored, rows=(stored if columns is None else stored.only(columns)).table)
+    rows = StoredRows.of(RunFolder.of(path))
+    table = (rows if columns is None else rows.only({"step", *columns})).last_table()
+    return Trace(rows.store.run.trace, table, rows.store.metadata)
 
 
 def open_trace(path: str | Path) -> Trace:

@@ -291,10 +291,14 @@ class TraceWriter:
 
 
 def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
-    with replacing(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+    with replacing(path) as beside, _parquet_writer(beside, schema) as writer:
         for table in tables:
             if table.num_rows or path.name.startswith("part-"):
                 writer.write_table(table)
+
+
+def _parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
 
 
 def _merged(sources: list[Path], before: int | None, schema: pa.Schema) -> Iterator[pa.Table]:

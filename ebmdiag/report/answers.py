@@ -10,6 +10,7 @@ from ebmdiag.errors import EbmdiagError, NothingToAnalyse
 from ebmdiag.registry import ANALYSES, load, registered
 from ebmdiag.result import Finding, Result
 from ebmdiag.runfolder import RunFolder
+from ebmdiag.stored import TraceChanged
 from ebmdiag.trace import Trace
 
 FIRST_SECTIONS = ("summary", "convergence", "landscape", "phases", "acf", "ccf")
@@ -75,6 +76,9 @@ def _answer(name: str, put: Callable[[Analysis], Result]) -> Answer | None:
     """One analysis with its default options; a fault that it knows becomes the answer's ``failure``.
 
     None where there is nothing that it looks at.
+
+    Raises:
+        TraceChanged: the rows were replaced while they were read.
     """
     try:
         analysis: Analysis = load(ANALYSES, name)
@@ -85,6 +89,8 @@ def _answer(name: str, put: Callable[[Analysis], Result]) -> Answer | None:
         findings = tuple(analysis.judge(result))
     except NothingToAnalyse:
         return None
+    except TraceChanged:  # no answer of the others goes with it either
+        raise
     except EbmdiagError as error:
         return Answer(name, analysis.title, analysis.summary, analysis, failure=str(error))
     except Exception as error:  # noqa: BLE001 - one analysis, perhaps a third party's, must not cost all others

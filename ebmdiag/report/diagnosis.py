@@ -7,9 +7,10 @@ so that a long trace never lies in memory as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ebmdiag.errors import EbmdiagError, TraceError, UsageError
 from ebmdiag.metadata import TraceMetadata
@@ -17,11 +18,13 @@ from ebmdiag.registry import VERDICTS, load, registered
 from ebmdiag.report.answers import SEVERITIES, Answer, Reader, answers, origin
 from ebmdiag.result import Finding, Severity
 from ebmdiag.runfolder import RunFolder
+from ebmdiag.stored import TraceChanged
 from ebmdiag.trace import Trace, open_trace
 from ebmdiag.verdict import Judgement, Rules, Verdict
 
 USUAL_RULES = "two_axes"
 NO_RULES = "no rules for a verdict are installed"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +89,28 @@ def diagnose(
         limits: replace named limits of the rules.
 
     Raises:
-        TraceError: the trace cannot be read, or holds no rows.
+        TraceError: the trace cannot be read, holds no rows, or was replaced twice while it was read.
         UsageError: no row lies between ``first`` and ``last``, or a limit has no known name.
     """
-    whole = with_rows(open_trace(path))
-    used = whole.between(first, last)
-    return judged(used, len(whole), reader(used), limits)
+
+    def once() -> Diagnosis:
+        whole = with_rows(open_trace(path))
+        used = whole.between(first, last)
+        return judged(used, len(whole), reader(used), limits)
+
+    return begun_anew(once)
+
+
+def begun_anew(once: Callable[[], T]) -> T:
+    """What is read of a run; from the beginning, if its rows were replaced meanwhile.
+
+    Raises:
+        TraceChanged: they were replaced again.
+    """
+    try:
+        return once()
+    except TraceChanged:
+        return once()
 
 
 def reader(trace: Trace) -> Reader:

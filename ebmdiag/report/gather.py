@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ebmdiag.report.diagnosis import Diagnosis, judged, reader, with_rows
+from ebmdiag.report.diagnosis import Diagnosis, begun_anew, judged, reader, with_rows
 from ebmdiag.report.envelope import Envelope, envelope
 from ebmdiag.report.pictures import Folder, read_chain_pictures, read_landscapes, read_pictures
 from ebmdiag.report.series import SHOWN
@@ -44,9 +44,13 @@ def gather(
     """Read one run, put every registered analysis to it, judge, and collect what is to be shown.
 
     Raises:
-        TraceError: the trace cannot be read, or holds no rows.
+        TraceError: the trace cannot be read, holds no rows, or was replaced twice while it was read.
         UsageError: no row lies between ``first`` and ``last``, or a limit has no known name.
     """
+    return begun_anew(lambda: _gathered(path, first, last, limits))
+
+
+def _gathered(path: Path, first: int | None, last: int | None, limits: Mapping[str, float] | None) -> Run:
     whole = with_rows(open_trace(path))
     trace = whole.between(first, last)
     place = RunFolder.of(path)

@@ -7,7 +7,7 @@ from series import memory_trace
 
 from ebmdiag_analyses import autocorrelation, balance, summary
 from ebmdiag_analyses.verdict import rules
-from ebmdiag_analyses.verdict.expansion import expansion
+from ebmdiag_analyses.verdict.expansion import _until, expansion
 
 ROWS, EPSILON, N, NOISE, L = 1500, 0.01, 3072, 0.03, 60
 CEILING = EPSILON**2 / 2 * N**0.5 / NOISE
@@ -147,3 +147,13 @@ def test_every_planted_collapse_of_the_calibration_is_found_with_the_balance_too
     assert len(cases) == PLANTED_SEEDS
     places = [diagnosed(dict(case.columns), recipe=recipe).place for case in cases]
     assert places == ["collapsing"] * PLANTED_SEEDS
+
+
+def test_a_growth_that_a_logarithm_cannot_tell_gives_no_time():
+    """r grows by its last digit: along log r and 1/r it stands still, and nothing may be divided by that."""
+    last = np.arange(1.0, 11) * 100
+    for scale in (1.0, 1e-17, 1e-34):
+        r = np.array([1e17] * 9 + [1e17 + 16]) * scale
+        assert r[-1] > r[-2]
+        assert _until(r, last, 0.5) is None
+    assert _until(np.linspace(0.1, 1.0, 10), last, 0.5) > 0

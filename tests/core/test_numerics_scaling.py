@@ -80,3 +80,12 @@ def test_deviations_leave_their_argument_alone_and_are_as_written_down():
     unit_vector(x, centred=False)
     mean_and_deviation(x)
     np.testing.assert_array_equal(x, given)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("size", [1e-300, 3.0, 1e300])
+def test_unit_size_is_of_the_largest_magnitude_whatever_its_sign(sign, size):
+    x = sign * size * np.array([0.1, 1.0, 0.5])
+    scaled, exponent = to_unit_size(x)
+    assert 0.5 <= np.abs(scaled).max() < 1
+    assert (np.ldexp(scaled, exponent) == x).all()

@@ -96,7 +96,7 @@ def test_a_value_that_is_no_number_is_not_an_absent_one(workplace):
 @pytest.fixture(params=[0, 35, 100_000])
 def kept(request, monkeypatch):
     """How many rows of parts lie in memory: none, some, all."""
-    monkeypatch.setattr("ebmdiag.stored._KEPT", request.param)
+    monkeypatch.setattr("ebmdiag.layout._KEPT", request.param * len(trace_schema(METADATA)))
 
 
 def test_parts_duplicates_and_columns_of_some_pieces_only(workplace, kept):
@@ -282,3 +282,11 @@ def test_what_a_report_gathers_holds_few_columns_at_once(wide, only):
     assert most_held(lambda: gather(wide)) < _COLUMNS / 2
     only(replace(none, analyse=lambda trace, _: Result("one", str(trace.table.num_rows), 0)))
     assert most_held(lambda: gather(wide)) > _COLUMNS
+
+
+def test_columns_without_a_value_take_no_room_in_a_table(workplace, monkeypatch):
+    path = write_file("narrow.parquet", _ROWS, group=10_000)
+    monkeypatch.setattr("ebmdiag.pieces._TOGETHER", 2 * _ROWS)
+    assert most_held(lambda: read_trace(path)) < _COLUMNS / 2
+    monkeypatch.setattr("ebmdiag.pieces._TOGETHER", 1000 * _ROWS)
+    assert most_held(lambda: read_trace(path)) > _COLUMNS

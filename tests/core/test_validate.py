@@ -109,6 +109,14 @@ def test_absent_values_are_no_violation(workplace, capsys):
     assert found["r_t = temperature * v_t"]["message"] == "1 rows"
 
 
+def test_a_clock_that_runs_back_across_a_gap_is_a_violation(workplace, capsys):
+    write([row(1), row(2, elapsed_s=0.3), row(3, elapsed_s=None), row(4, elapsed_s=0.25), row(5)])
+    code, found = checks(capsys)
+    clock = found["elapsed_s does not decrease"]
+    assert (code, clock["outcome"], clock["step"], clock["value"]) == (3, "VIOLATION", 4, 0.25)
+    assert "0.25 s after 0.3 s" in clock["message"]
+
+
 def test_gaps_are_a_note(workplace, capsys):
     write([row(1), row(2), row(5)])
     code, found = checks(capsys)

@@ -103,6 +103,8 @@ def _until(r: Series | None, last: Series | None, level: float) -> int | None:
         return None
     law = min(_LAWS, key=lambda law: _bend(law, r))
     late = law(float(r[-1])) - law(float(r[-3]))
+    if not late > 0:  # r may grow by less than its logarithm or inverse can tell
+        return None
     tenth = float(last[-1] - last[-3]) / 2
     needed = (law(float(r[-1]) / level) - law(float(r[-1]))) / late * 2 * tenth - tenth / 2  # from the end of the trace
     return _rounded(needed) if needed < _LONGEST * float(last[-1]) else None

@@ -76,6 +76,11 @@ def groups(facts: Sequence[Fact], by: str = "recipe") -> list[Group]:
     ]
 
 
+def tells_recipe(metadata: TraceMetadata) -> bool:
+    """Whether a trace says how its run was trained; how a log was imported says nothing of it."""
+    return bool(set(metadata.recipe) - {"import"})
+
+
 def repeated(facts: Sequence[Fact]) -> list[list[int]]:
     """Places of runs that have one recipe and one seed, and so are one run; only where there are two or more.
 
@@ -84,7 +89,7 @@ def repeated(facts: Sequence[Fact]) -> list[list[int]]:
     found: dict[str, list[int]] = {}
     for place, (_, metadata, _) in enumerate(facts):
         whole = _whole(metadata)
-        if metadata.seed is not None and metadata.recipe:
+        if metadata.seed is not None and tells_recipe(metadata):
             kept = {key: value for key, value in whole.items() if _matters(key) or key[-1] == _SEED}
             found.setdefault(_identity(kept | {(_SEED,): metadata.seed}), []).append(place)
     return [places for places in found.values() if len(places) > 1]
@@ -93,7 +98,7 @@ def repeated(facts: Sequence[Fact]) -> list[list[int]]:
 def _description(facts: Sequence[Fact], place: int, by: str) -> dict[Key, Any]:
     name, metadata, path = facts[place]
     whole = _whole(metadata)
-    if by == "run" or (by == "recipe" and not metadata.recipe):
+    if by == "run" or (by == "recipe" and not tells_recipe(metadata)):
         return {("run",): f"{name} ({place + 1})"}
     if by == "recipe":
         return {key: value for key, value in whole.items() if _matters(key) and key[-1] != _SEED}

@@ -23,6 +23,7 @@ from ebmdiag.cli.options import (
     traces_argument,
     until_option,
 )
+from ebmdiag.cli.whereabouts import require_run
 from ebmdiag.errors import EbmdiagError, TraceError, UsageError
 from ebmdiag.files import refuse_existing, replacing
 from ebmdiag.report.style import FORMATS
@@ -109,7 +110,7 @@ def _reader(path: Path, first: int | None, last: int | None, *, may_be_empty: bo
     from ebmdiag.report.diagnosis import reader
     from ebmdiag.trace import open_trace
 
-    trace = open_trace(path)
+    trace = open_trace(require_run(path))
     if first is None and last is None:
         return reader(trace)
     try:

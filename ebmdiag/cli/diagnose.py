@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ebmdiag.report.junit import Suite
     from ebmdiag.result import Severity
 
+_FURTHER = "'ebmdiag diagnose' of a single trace gives the reasons; 'ebmdiag compare' tells recipes apart."
 UNHEALTHY, UNREADABLE, UNDETERMINED = 1, 3, 4
 
 
@@ -135,6 +136,7 @@ def _print(suites: Sequence[Suite], *, as_json: bool, verbose: bool) -> None:
         print_json(diagnoses_to_json([(suite.trace, suite.diagnosis or suite.error) for suite in suites]))
     elif len(suites) > 1:
         _say(diagnosis_text.several([(suite.trace, suite.diagnosis) for suite in suites]))
+        click.echo(f"note: {_FURTHER}", err=True)
     elif suites[0].diagnosis is not None:
         width = shutil.get_terminal_size((100, 24)).columns
         _say(diagnosis_text.one(suites[0].diagnosis, width, verbose=verbose))

@@ -127,7 +127,11 @@ class Sample:
         return pairs[place], distances[place], min(1.0, len(pairs) * self._two_sided(distances[place]))
 
     def _distance(self, first: str, second: str) -> float:
-        spread = GAINS[first](self.resampled[first]) - GAINS[second](self.resampled[second])
+        """In standard errors; 0 where a resample has no gain, so that the error is not known."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = GAINS[first](self.resampled[first]) - GAINS[second](self.resampled[second])
+        if not np.isfinite(spread).all():
+            return 0.0
         return abs(self.gain(first) - self.gain(second)) / max(float(spread.std(ddof=1)), 1e-12)
 
     def _two_sided(self, distance: float) -> float:

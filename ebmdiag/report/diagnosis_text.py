@@ -115,7 +115,8 @@ def several(runs: Sequence[tuple[str, Diagnosis | None]]) -> list[str]:
     """
     header = ("trace", "state", "rows", "stability", "convergence", "errors", "warnings")
     rows = table([header, *(_line(name, run) for name, run in runs)], numeric={2, 5, 6})
-    return [*rows, *(f"! {name}: {said}" for name, run in runs if run is not None for said in failures(run))]
+    faults = [f"! {name}: {said}" for name, run in runs if run is not None for said in failures(run)]
+    return [*rows, *faults]
 
 
 def _line(name: str, run: Diagnosis | None) -> tuple[str, ...]:

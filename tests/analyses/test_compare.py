@@ -324,6 +324,17 @@ def test_courses_are_means_over_runs_of_means_over_rows():
     assert table["high of all runs"] - table["mean of all runs"] == pytest.approx(np.full(60, half), rel=1e-6)
 
 
+def test_the_band_of_what_is_never_negative_ends_at_zero():
+    spreads = [1.0, 1.0, 30.0]
+    some = [
+        run(np.random.default_rng(k), f"r{k}", seed=k, d_s_t=s * np.random.default_rng(k).standard_normal(ROWS))
+        for k, s in enumerate(spreads)
+    ]
+    found = analyse(some, Options())
+    assert (found.tables["d_s_t_sd"].columns["low of all runs"] == 0).any()
+    assert (found.tables["d_s_t"].columns["low of all runs"] < 0).any()  # d itself may
+
+
 def test_a_further_column_is_compared():
     rng = np.random.default_rng(13)
     some = [
@@ -441,13 +452,15 @@ def test_the_command(written, capsys, tmp_path):
         (["{0}"], 2, "at least two traces"),
         (["{0}", "{0}"], 2, "is given twice"),
         (["{0}", "nothere.parquet"], 3, "no such trace"),
+        (["{0}", "{folder}"], 3, "holds traces, so name one of them"),
         (["{0}", "{1}", "--column", "d_st"], 2, "did you mean 'd_s_t'"),
         (["{0}", "{1}", "--level", "2"], 2, "level must lie between"),
         ([], 2, "Missing argument"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(written, capsys, arguments, code, said):
-    assert call(["compare", *(argument.format(*written) for argument in arguments)]) == code
+    folder = Path(written[0]).parent
+    assert call(["compare", *(argument.format(*written, folder=folder) for argument in arguments)]) == code
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error

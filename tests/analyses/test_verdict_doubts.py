@@ -297,8 +297,16 @@ def test_evidence_of_several_columns_is_told_apart():
 
 
 @pytest.mark.parametrize(
-    ("noise", "words"), [(0.0, "there is none now"), (0.1, "raise it from 0.1"), (0.3, "train on")]
+    ("noise", "words"),
+    [
+        (None, "does not say whether they have some"),
+        (0.0, "there is none now"),
+        (0.1, "raise it from 0.1"),
+        (0.3, "train on"),
+    ],
 )
 def test_a_falling_d_with_noisy_data_may_be_learning_that_has_just_begun(noise, words):
-    metadata = TraceMetadata.create(epsilon=0.1, producer="test", recipe={"data": {"noise": noise}} if noise else {})
+    metadata = TraceMetadata.create(
+        epsilon=0.1, producer="test", recipe={} if noise is None else {"data": {"noise": noise}}
+    )
     assert words in against_collapse(metadata)

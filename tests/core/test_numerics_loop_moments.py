@@ -142,3 +142,15 @@ def test_too_little(bad):
 
 def test_alone_there_is_nothing_to_agree():
     assert sample(np.random.default_rng(121).standard_normal(100), resamples=100).agreement() is None
+
+
+def test_resamples_without_spread_tell_nothing_of_agreement():
+    """A burst in an otherwise empty z: resamples that miss it have no variance, hence no gain; and no warning."""
+    d, r = learning_loop(np.random.default_rng(131), 0.3, 600)
+    burst = np.zeros(600)
+    burst[:5] = 1e3
+    found = sample(d, r, burst, resamples=200)
+    assert (found.resampled["variance"] == 0).any()
+    pair, distance, _ = found.agreement()
+    assert "variance" not in pair
+    assert np.isfinite(distance)

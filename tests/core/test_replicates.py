@@ -145,3 +145,16 @@ def test_names_of_traces_are_told_apart_by_their_folders(tmp_path):
         "sgd/runs/rings",
     ]
     assert distinct([tmp_path / "t", tmp_path / "t"]) == ["t", "t"]
+
+
+def test_how_a_log_was_imported_is_no_recipe():
+    logs = [
+        (
+            name,
+            TraceMetadata.create(epsilon=0.1, producer="ebmdiag import", recipe={"import": {"file": "log.csv"}}),
+            Path(name),
+        )
+        for name in ("a", "b")
+    ]
+    assert [group.label for group in groups(logs)] == ["a", "b"]
+    assert repeated(logs) == []

@@ -134,7 +134,8 @@ def _doubts(result: Result, items: list[Row]) -> str:
     first = result.settings["baseline"]
     names = [difference_name(row["quantity"], row["recipe"], first) for row in items]
     reasons = [result.estimates[name].reason for name in names]
-    told = "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+    parts = [part for reason in reasons for part in reason.split("; ") if part]
+    told = "; ".join(dict.fromkeys(parts))
     return f" Doubtful: {told}." if told else ""
 
 

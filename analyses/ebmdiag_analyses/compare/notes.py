@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ebmdiag.replicates import tells_recipe
 from ebmdiag_analyses.compare.comparison import Comparison
 from ebmdiag_analyses.compare.runs import Span
 
@@ -19,7 +20,7 @@ def notes(found: Comparison, by: str) -> Iterator[str]:
         yield from _steps(found, found.span)
     if len({run.metadata.epsilon for run in found.runs}) > 1:
         yield "ε is not the same in all runs: r_t is in units of F, so its level differs for that reason alone."
-    nameless = [run.name for run in found.runs if not run.metadata.recipe]
+    nameless = [run.name for run in found.runs if not tells_recipe(run.metadata)]
     if nameless and by == "recipe" and len(found.groups) > 1:
         yield f"no recipe is known of {', '.join(nameless)}: each stands alone; --by folder groups by folder."
     unfinished = [run.name for run in found.runs if run.metadata.state == "running"]

@@ -144,6 +144,8 @@ def _band(held: Series, level: float) -> tuple[Series, Series, Series]:
         if len(values):
             one = pool(values, level)
             found[:, point] = one.mean, one.low, one.high
+    if not np.nanmin(held, initial=0.0) < 0:
+        found[1] = np.where(found[1] < 0, 0.0, found[1])  # what is never negative has no mean below 0
     return found[0], found[1], found[2]
 
 

@@ -28,7 +28,7 @@ Series = NDArray[np.float64]
 Steps = NDArray[np.int64]
 
 D, Z = "d_s_t", "z_t"
-DEFAULT_COLUMNS = (D, Z, "r_t", "virial", "configurational_temperature", "energy_pos_mean")
+DEFAULT_COLUMNS = (D, Z, "r_t", "virial", "configurational_temperature")
 JUMP_ALPHA = 0.01  # chance of any false jump in a column
 _BINS = 240
 _TESTS = ("change", "change_p", "difference", "difference_p", "cusum_p", "jumps")

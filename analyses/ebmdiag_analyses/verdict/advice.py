@@ -55,7 +55,8 @@ def against_divergence(results: Results, metadata: TraceMetadata) -> str:
             f"Lower langevin.epsilon: the configurational temperature is {temperature:.2f}, and from 2 on a steeper "
             f"energy makes the chains wider ({FOLD}). Go on from a checkpoint before the growth."
         )
-    noise = "" if _data_noise(metadata) else f"; add noise to the data (data.noise near 2 epsilon, {APPENDIX})"
+    if_none = "" if _tells_noise(metadata) else ", if they have none"
+    noise = "" if _data_noise(metadata) else f"; add noise to the data{if_none} (data.noise near 2 epsilon, {APPENDIX})"
     return (
         f"Go on from a checkpoint before the growth with a lower learning rate, or more Langevin steps ({JEM}); from a "
         f"loop gain of 2 on nothing else helps ({LOOP}){noise}."
@@ -79,7 +80,8 @@ def against_collapse(metadata: TraceMetadata, *, at_balance: bool = False) -> st
             f"train on: d falls (expansion) until r has grown enough to bring chains to the data. If it goes on, lower "
             f"the learning rate ({APPENDIX})."
         )
-    said = f"raise it from {now:g}" if now else "there is none now"
+    unknown = "the trace does not say whether they have some: recipe, data.noise"
+    said = f"raise it from {now:g}" if now else "there is none now" if _tells_noise(metadata) else unknown
     return (
         f"Add noise to the data, at least epsilon = {metadata.epsilon:g} and better twice that ({said}): without it d "
         f"collapses to -∞ ({APPENDIX}); then lower the learning rate."
@@ -90,7 +92,7 @@ def for_settling(results: Results, share: float | None = None, first: int | None
     """What to do while d has not settled; ``first``: where it may have, if that is known better than by others."""
     first = settled_from(results) if first is None else first
     start = "--from" if first is None else f"--from {first}"
-    kind = "" if share is None else (" (expansion: r grows)" if share < 0 else " (contraction: r falls)")
+    kind = "" if share is None else (" (expansion prevails)" if share < 0 else " (contraction prevails)")
     return (
         f"Train on{kind}, or leave out the beginning with {start}; if it stays, lower the learning rate by annealing "
         f"({APPENDIX}: from .05 to .0005 over the run)."
@@ -139,6 +141,10 @@ def _beta(metadata: TraceMetadata) -> float | None:
     found = _section(metadata, "optimizer").get(_momentum_key(metadata).partition(".")[2])
     known = isinstance(found, int | float) and not isinstance(found, bool) and 0 < found < 1
     return float(found) if known and found is not None else None
+
+
+def _tells_noise(metadata: TraceMetadata) -> bool:
+    return "noise" in _section(metadata, "data")
 
 
 def _data_noise(metadata: TraceMetadata) -> float | None:

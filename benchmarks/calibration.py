@@ -25,7 +25,7 @@ from calibration_cases import KEPT, SHOWN, Case, counts, judged, keep, place, pl
 from calibration_chains import made  # noqa: E402
 from calibration_columns import columns_of  # noqa: E402
 from calibration_families import FAMILIES  # noqa: E402
-from calibration_page import line, page, percent  # noqa: E402
+from calibration_page import page  # noqa: E402
 from calibration_runs import diverging, learned, rings  # noqa: E402
 
 from ebmdiag_analyses.verdict import LIMITS, rules  # noqa: E402
@@ -96,7 +96,7 @@ def told_second() -> tuple[str, list[dict[str, Any]]]:
     """The section of the page and the rates."""
     chains = read()
     measured = rates("convergence", counts(placed(chains)))
-    return section(chains, measured, line, percent), measured
+    return section(chains, measured), measured
 
 
 def verdict(known: Mapping[str, Any], limits: Mapping[str, float] | None = None) -> Any:

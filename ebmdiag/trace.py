@@ -155,16 +155,21 @@ class Trace:
         Raises:
             UsageError: no row is left.
         """
-        steps = self.steps
-        low = 0 if first is None else int(np.searchsorted(steps, first, side="left"))
-        high = len(steps) if last is None else int(np.searchsorted(steps, last, side="right"))
-        if high <= low:
+        found, steps = self.within(first, last), self.steps
+        if not len(found):
             span = f"{steps[0]} to {steps[-1]}" if len(steps) else "no rows"
             wanted = " and ".join(
                 [f"from step {first} on"] * (first is not None) + [f"up to step {last}"] * (last is not None)
             )
             raise UsageError(f"{self.path}: no row {wanted}; the trace holds {span}.")
-        return self._of(self.rows.slice(low, high))
+        return found
+
+    def within(self, first: int | None = None, last: int | None = None) -> Trace:
+        """The same, for who can do with no row at all."""
+        steps = self.steps
+        low = 0 if first is None else int(np.searchsorted(steps, first, side="left"))
+        high = len(steps) if last is None else int(np.searchsorted(steps, last, side="right"))
+        return self._of(self.rows.slice(low, max(low, high)))
 
     def latest(self, rows: int) -> Trace:
         """The last ``rows`` rows; all, if there are not so many."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from calibration_axis2 import COLUMNS, UNSEEN, Chain, by_columns, place_of
 from calibration_cases import counts, kept
+from calibration_page import rate_row, table
 
 BEGIN, END = "## The second axis: chains of known truth", "## What to read from it, and what not"
 PLACES = ("converged", "short-run only", "undetermined")
@@ -28,7 +29,6 @@ BEFORE: Mapping[tuple[str, str], tuple[int, int, int]] = {
     (GAUSSIANS, "short-run only"): (0, 15, 1),
 }
 """Places (PLACES) that the rules gave to the same test half before any was changed: a record, not recomputed."""
-Line = Callable[[Iterable[Any]], str]
 
 
 def grouped(chains: Sequence[Chain]) -> list[tuple[str, str, str]]:
@@ -54,14 +54,12 @@ def total(rows: Mapping[tuple[str, str], tuple[int, int, int]], label: str) -> t
     return tuple(map(sum, zip(*mine, strict=True)))
 
 
-def section(chains: Sequence[Chain], measured: Sequence[Mapping[str, Any]], line: Line, percent: Line) -> str:
+def section(chains: Sequence[Chain], measured: Sequence[Mapping[str, Any]]) -> str:
     """From its heading to the next.
 
     Args:
         chains: of the test half.
         measured: rates of the places of this axis.
-        line: makes a row of a table.
-        percent: tells an interval.
     """
     told = grouped(chains)
     now = tabled(told)
@@ -71,26 +69,17 @@ def section(chains: Sequence[Chain], measured: Sequence[Mapping[str, Any]], line
         (group, label, *("/".join(map(str, rows.get((group, label), ("–",)))) for rows in (BEFORE, now)))
         for group, label in now
     ]
-    rates = [
-        (
-            row["place"],
-            f"{row['false_alarms']} of {row['others']}",
-            percent(row["false_alarm_interval"]),
-            f"{row['found']} of {row['cases']}",
-            percent(row["found_interval"]),
-        )
-        for row in measured
-    ]
+    rates = [rate_row(row) for row in measured]
     parts = (
         f"{BEGIN}\n",
         HEAD,
-        _table(line, ("label", "rules", *PLACES), matrix),
+        table(("label", "rules", *PLACES), matrix),
         RATES,
-        _table(line, ("place", "false alarms", "95%", "found", "95%"), rates),
+        table(("place", "false alarms", "95%", "found", "95%"), rates),
         GROUPS,
-        _table(line, ("group", "label", "before", "now"), groups),
+        table(("group", "label", "before", "now"), groups),
         FAMILIES,
-        _table(line, ("family", "Δ", "label", "places"), _families(chains)),
+        table(("family", "Δ", "label", "places"), _families(chains)),
         TAIL,
     )
     return "\n".join(parts)
@@ -107,10 +96,6 @@ def _families(chains: Sequence[Chain]) -> list[tuple[str, ...]]:
             (family, f"{first.distance:.2f}", label, ", ".join(f"{name} {count}" for name, count in places.items()))
         )
     return rows
-
-
-def _table(line: Line, head: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    return "\n".join([line(head), line("---" for _ in head), *map(line, rows)]) + "\n"
 
 
 HEAD = """*Converged* is a claim about the density: the law q of the training's short runs is the model's, p ∝ exp(-U),

@@ -101,20 +101,21 @@ def _axis(axis: str, found: Sequence[tuple[Case, str]], measured: Sequence[Mappi
     rows = [
         (label, *(confusion.get(label, {}).get(name, 0) for name in places)) for label in places if label in confusion
     ]
-    rates = [
-        (
-            row["place"],
-            f"{row['false_alarms']} of {row['others']}",
-            percent(row["false_alarm_interval"]),
-            f"{row['found']} of {row['cases']}",
-            percent(row["found_interval"]),
-        )
-        for row in measured
-        if row["axis"] == axis
-    ]
+    rates = [rate_row(row) for row in measured if row["axis"] == axis]
     heading = f"### {axis.capitalize()}: labels (rows) and places (columns), test half\n\n"
     return (
         heading + table((axis, *places), rows) + "\n" + table(("place", "false alarms", "95%", "found", "95%"), rates)
+    )
+
+
+def rate_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """How often a place was said falsely, and how often it was found, each with its interval."""
+    return (
+        row["place"],
+        f"{row['false_alarms']} of {row['others']}",
+        percent(row["false_alarm_interval"]),
+        f"{row['found']} of {row['cases']}",
+        percent(row["found_interval"]),
     )
 
 

@@ -113,12 +113,7 @@ def _reader(path: Path, first: int | None, last: int | None, *, may_be_empty: bo
     trace = open_trace(require_run(path))
     if first is None and last is None:
         return reader(trace)
-    try:
-        return reader(trace.between(first, last))
-    except UsageError:
-        if not may_be_empty:
-            raise
-        return reader(trace.latest(0))
+    return reader(trace.within(first, last) if may_be_empty else trace.between(first, last))
 
 
 def _spoken(findings: list[Finding]) -> Iterator[str]:

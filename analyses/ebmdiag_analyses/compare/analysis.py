@@ -15,7 +15,7 @@ from ebmdiag_analyses.compare.judge import judge
 from ebmdiag_analyses.compare.notes import notes
 from ebmdiag_analyses.compare.options import Options
 from ebmdiag_analyses.compare.quantities import chosen
-from ebmdiag_analyses.compare.runs import COURSES, LAGS, Series
+from ebmdiag_analyses.compare.runs import LAGS, Series, needed
 from ebmdiag_analyses.compare.view import draw, text
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _acf(found: Comparison) -> Callable[[int], Series | None]:
 
 def columns(options: Options) -> list[str]:
     """What ``analyse`` reads of each run."""
-    return list(dict.fromkeys([*COURSES, *(column for one in chosen(options.columns) for column in one.columns)]))
+    return needed(chosen(options.columns))
 
 
 ANALYSIS = Analysis(

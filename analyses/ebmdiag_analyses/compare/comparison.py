@@ -82,10 +82,9 @@ def compared(readers: Sequence[Reader], options: Options) -> Comparison:
     every = [measured(read, None if place in left_out else span, edges, wanted) for place, read in enumerate(readers)]
     if span is not None:
         _refuse_unknown(readers, options.columns, every)
-    again |= _copies(every)
-    left_out |= {
-        two: f"{runs[two].name} has the very numbers of {runs[one].name}" for two, one in _copies(every).items()
-    }
+    copies = _copies(every)
+    again |= copies
+    left_out |= {two: f"{runs[two].name} has the very numbers of {runs[one].name}" for two, one in copies.items()}
     counted = [[every[place].numbers for place in group.members if place not in left_out] for group in found]
     baseline = next((place for place, numbers in enumerate(counted) if numbers), 0)
     seeds = pooled(counted, wanted, options.level)

@@ -20,6 +20,7 @@ from ebmdiag.metadata import TraceMetadata
 from ebmdiag.names import distinct
 from ebmdiag.numerics.correlation import autocorrelation
 from ebmdiag_analyses.compare.quantities import Number, Quantity, numbers
+from ebmdiag_analyses.selection import span
 
 if TYPE_CHECKING:
     from ebmdiag.report.answers import Reader
@@ -30,6 +31,7 @@ Series = NDArray[np.float64]
 COURSES = ("r_t", "d_s_t")
 BINS = 60
 LAGS = 40
+_UNLIKE = "rows are not equally many iterations apart in all runs, so lags mean different things"
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,9 @@ def described(readers: Sequence[Reader]) -> list[Run]:
 
 
 def _run(name: str, trace: Trace) -> Run:
-    steps = trace.steps
-    first, last = (int(steps[0]), int(steps[-1])) if len(steps) else (0, 0)
-    gaps = np.diff(steps)
-    spacing = int(gaps[0]) if len(gaps) and gaps.min() == gaps.max() else None
-    return Run(name, trace.path, trace.metadata, first, last, len(steps), spacing)
+    steps = span(trace)
+    first, last = steps["first_step"] or 0, steps["last_step"] or 0
+    return Run(name, trace.path, trace.metadata, first, last, len(trace), steps["iterations_per_row"])
 
 
 def span_of(runs: Sequence[Run], settled_from: int | None) -> Span | None:
@@ -140,28 +140,25 @@ def edges_of(runs: Sequence[Run]) -> NDArray[np.int64]:
     return np.linspace(first, last + 1, count + 1).round().astype(np.int64)
 
 
-def measured(read: Reader, span: Span | None, edges: NDArray[np.int64], wanted: Sequence[Quantity]) -> Measured:
-    """One run reduced; without a span, to its courses alone."""
-    trace = read(list(dict.fromkeys([*COURSES, *(column for one in wanted for column in one.columns)])))
+def needed(wanted: Sequence[Quantity]) -> list[str]:
+    """The columns that are read of each run."""
+    return list(dict.fromkeys([*COURSES, *(column for one in wanted for column in one.columns)]))
+
+
+def measured(read: Reader, shared: Span | None, edges: NDArray[np.int64], wanted: Sequence[Quantity]) -> Measured:
+    """One run reduced; without steps that are shared, to its courses alone."""
+    trace = read(needed(wanted))
     held = set(trace.columns)
     courses = {name: course for column in COURSES if column in held for name, course in _courses(trace, column, edges)}
-    if span is None:
+    if shared is None:
         return Measured({}, courses, _no_lags())
     own = [one for one in wanted if held.issuperset(one.columns)]
-    settled = _between(trace, span)
-    if settled is None:
-        reason = f"it has no row from step {span.settled} to {span.last}"
+    settled = trace.within(shared.settled, shared.last)
+    if not len(settled):
+        reason = f"it has no row from step {shared.settled} to {shared.last}"
         return Measured({one.name: Number.absent(reason) for one in own}, courses, _no_lags())
-    lags = (
-        "" if span.spacing else "rows are not equally many iterations apart in all runs, so lags mean different things"
-    )
+    lags = "" if shared.spacing else _UNLIKE
     return Measured(numbers(settled, own, lags), courses, _no_lags() if lags else _acf(settled))
-
-
-def _between(trace: Trace, span: Span) -> Trace | None:
-    steps = trace.steps
-    inside = int(np.searchsorted(steps, span.last, side="right")) - int(np.searchsorted(steps, span.settled))
-    return trace.between(span.settled, span.last) if inside else None
 
 
 def _no_lags() -> Series:
